@@ -1,0 +1,150 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * The wire: one Redis server (later Sentinels or a cluster), seen as a place
+ * to send commands to.  It knows no token and no HTTP.
+ *
+ *     ngx_redis_client.c   which connection, back-off, scripts
+ *     ngx_redis_conn.c     one connection: connect, handshake, pipeline
+ *     ngx_redis_reply.c    bytes to replies, commands to bytes (hiredis)
+ *
+ * What always holds: a command that was taken is answered exactly once, later,
+ * never from inside the call that sent it, unless it is cancelled.  Commands
+ * sent in one turn of the event loop leave in one write.
+ */
+
+
+#ifndef _NGX_REDIS_H_INCLUDED_
+#define _NGX_REDIS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+
+#define NGX_REDIS_MAX_ELTS   16384          /* elements of one reply */
+#define NGX_REDIS_MAX_REPLY  (4 * 1024 * 1024)  /* bytes of one reply */
+#define NGX_REDIS_MAX_QUEUE  65536          /* commands waiting or in flight */
+
+
+typedef struct ngx_redis_s          ngx_redis_t;
+typedef struct ngx_redis_command_s  ngx_redis_command_t;
+typedef struct ngx_redis_reply_s    ngx_redis_reply_t;
+
+
+typedef enum {
+    NGX_REDIS_NIL = 0,
+    NGX_REDIS_STATUS,                       /* +OK, in str */
+    NGX_REDIS_ERROR,                        /* -ERR …, in str */
+    NGX_REDIS_INTEGER,
+    NGX_REDIS_STRING,                       /* bulk, in str, binary */
+    NGX_REDIS_ARRAY                         /* elts[0 .. nelts - 1] */
+} ngx_redis_type_e;
+
+
+/* A reply and all below it live until the handler returns. */
+
+struct ngx_redis_reply_s {
+    ngx_redis_type_e         type;
+    ngx_str_t                str;
+    int64_t                  integer;
+    ngx_uint_t               nelts;
+    ngx_redis_reply_t       *elts;
+};
+
+
+/*
+ * rc is NGX_OK: reply is set, and is no error at its top; NGX_ERROR: Redis
+ * could not be asked, or answered with an error (already logged), and reply
+ * is NULL: the command may or may not have been carried out.
+ */
+
+typedef void (*ngx_redis_handler_pt)(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply);
+
+
+/* What the configuration says; times in milliseconds. */
+
+typedef struct {
+    ngx_str_t                address;       /* host[:port], unix:path */
+    ngx_str_t                user;          /* empty: the default user */
+    ngx_str_t                password;      /* empty: no AUTH */
+    ngx_uint_t               db;
+    ngx_msec_t               connect_timeout;   /* until the handshake's end */
+    ngx_msec_t               timeout;       /* from the write to the reply */
+    ngx_resolver_t          *resolver;      /* NULL: addresses of the start */
+    ngx_msec_t               resolver_timeout;  /* connect_timeout if less */
+} ngx_redis_conf_t;
+
+
+typedef struct {
+    ngx_str_t                text;          /* Lua */
+    u_char                   sha1[40];      /* hex; by ngx_redis_script_init */
+} ngx_redis_script_t;
+
+
+/* What one worker's client has done since the worker's start. */
+
+typedef struct {
+    ngx_uint_t               commands;      /* taken by send and eval */
+    ngx_uint_t               refused;       /* NULL from send and eval */
+    ngx_uint_t               failed;        /* answered with NGX_ERROR */
+    ngx_uint_t               writes;        /* system calls that sent */
+    ngx_uint_t               connects;      /* connections made */
+} ngx_redis_stats_t;
+
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * Creates the client in configuration memory; connects nowhere: each worker
+ * connects at its first command.  NULL after an emerg message that names
+ * the address.  conf is kept, not copied; resolver may be set later.
+ */
+
+ngx_redis_t *ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf);
+
+
+/*
+ * Sends one command.  argv is copied; key is the key that decides the server
+ * (for a cluster; NULL: any).  Returns NULL if it cannot be queued: out of
+ * memory, too many waiting, or Redis was just found to be down and the
+ * back-off pause lasts; the handler is not called then.
+ */
+
+ngx_redis_command_t *ngx_redis_send(ngx_redis_t *redis, const ngx_str_t *key,
+    const ngx_str_t *argv, ngx_uint_t argc, ngx_redis_handler_pt handler,
+    void *data);
+
+
+/*
+ * Runs a script: EVALSHA, and EVAL once if Redis does not know it.  Keys come
+ * first in argv, nkeys of them (at least one: it decides the server).
+ * Otherwise as ngx_redis_send().
+ */
+
+ngx_redis_command_t *ngx_redis_eval(ngx_redis_t *redis,
+    const ngx_redis_script_t *script, ngx_uint_t nkeys, const ngx_str_t *argv,
+    ngx_uint_t argc, ngx_redis_handler_pt handler, void *data);
+
+void ngx_redis_script_init(ngx_redis_script_t *script);
+
+
+/*
+ * The handler will not be called; the reply is dropped when it comes.  Only
+ * for a command whose handler has not been called yet: then it is gone.
+ */
+
+void ngx_redis_cancel(ngx_redis_command_t *cmd);
+
+
+const ngx_redis_stats_t *ngx_redis_stats(const ngx_redis_t *redis);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_REDIS_H_INCLUDED_ */

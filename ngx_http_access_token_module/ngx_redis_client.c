@@ -1,0 +1,586 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * The client: which server, at which address, and whether to try at all.
+ *
+ * Every worker has one data connection, made when its first command waits and
+ * made again when one waits and it is gone.  After a failure a pause begins,
+ * longer each time until something is answered: commands are refused at once,
+ * and the first one after it connects at once.  No timer runs meanwhile, so
+ * nothing keeps an idle worker busy, and no crowd reconnects: each worker has
+ * its own pause, with jitter.
+ *
+ * At each connect a name is resolved anew where there is a resolver, without
+ * blocking; if that fails, the addresses known so far are used.
+ *
+ * A cluster will have several connections here and choose by key; Sentinels
+ * will say the addresses that ngx_redis_open() opens.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_sha1.h>
+#include <ngx_redis_internal.h>
+
+
+#define NGX_REDIS_PORT       6379
+
+/* The longest pause is under a second, jitter of a quarter included. */
+
+#define NGX_REDIS_PAUSE_MIN  50
+#define NGX_REDIS_PAUSE_MAX  750
+
+
+struct ngx_redis_s {
+    ngx_redis_conf_t   *conf;
+    ngx_redis_conn_t    conn;
+    ngx_redis_stats_t   stats;
+
+    ngx_str_t           host;               /* a name, or empty */
+    in_port_t           port;
+    ngx_addr_t         *addrs;
+    ngx_uint_t          naddrs;
+    ngx_pool_t         *pool;               /* of addrs; NULL: configuration */
+
+    ngx_msec_t          pause;              /* the last one; 0: all is well */
+    ngx_msec_t          until;              /* its end */
+    ngx_uint_t          gone;               /* the worker exits */
+};
+
+
+static ngx_uint_t ngx_redis_is_name(ngx_url_t *u);
+static void ngx_redis_cleanup(void *data);
+static ngx_redis_command_t *ngx_redis_command(ngx_redis_t *redis, size_t size,
+    ngx_redis_handler_pt handler, void *data);
+static ngx_redis_command_t *ngx_redis_submit(ngx_redis_t *redis,
+    ngx_redis_command_t *cmd, u_char *last);
+static void ngx_redis_open(ngx_redis_conn_t *conn);
+static ngx_int_t ngx_redis_resolve(ngx_redis_t *redis);
+static void ngx_redis_resolved(ngx_resolver_ctx_t *ctx);
+static ngx_int_t ngx_redis_take_addresses(ngx_redis_t *redis,
+    ngx_resolver_ctx_t *ctx);
+static void ngx_redis_lost(ngx_redis_conn_t *conn);
+static void ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
+    const ngx_redis_reply_t *reply);
+static ngx_int_t ngx_redis_send_eval(ngx_redis_conn_t *conn,
+    ngx_redis_command_t *cmd);
+static void ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
+    const ngx_redis_reply_t *reply);
+
+
+static ngx_str_t  ngx_redis_eval_name = ngx_string("EVAL");
+static ngx_str_t  ngx_redis_evalsha_name = ngx_string("EVALSHA");
+
+
+ngx_redis_t *
+ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
+{
+    ngx_url_t            u;
+    ngx_redis_t         *redis;
+    ngx_pool_cleanup_t  *cln;
+
+    redis = ngx_pcalloc(cf->pool, sizeof(ngx_redis_t));
+    if (redis == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = conf->address;
+    u.default_port = NGX_REDIS_PORT;
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "%s in redis address \"%V\"",
+                           u.err ? u.err : "no memory", &u.url);
+        return NULL;
+    }
+
+    redis->conf = conf;
+    redis->port = u.port;
+    redis->addrs = u.addrs;
+    redis->naddrs = u.naddrs;
+
+    if (ngx_redis_is_name(&u)) {
+        redis->host = u.host;
+    }
+
+    ngx_redis_conn_init(&redis->conn, conf, &redis->stats);
+
+    redis->conn.open = ngx_redis_open;
+    redis->conn.done = ngx_redis_done;
+    redis->conn.lost = ngx_redis_lost;
+    redis->conn.data = redis;
+
+    cln->handler = ngx_redis_cleanup;
+    cln->data = redis;
+
+    return redis;
+}
+
+
+/*
+ * A worker that is terminated has not drained: it frees what it holds, and
+ * calls nobody, since requests and all are as good as gone.
+ */
+
+static void
+ngx_redis_cleanup(void *data)
+{
+    ngx_redis_t  *redis = data;
+
+    redis->gone = 1;
+
+    ngx_redis_conn_drop(&redis->conn);
+
+    if (redis->pool) {
+        ngx_destroy_pool(redis->pool);
+    }
+}
+
+
+static ngx_uint_t
+ngx_redis_is_name(ngx_url_t *u)
+{
+    if (u->family == AF_UNIX || u->host.data[0] == '[') {
+        return 0;
+    }
+
+    return ngx_inet_addr(u->host.data, u->host.len) == INADDR_NONE;
+}
+
+
+ngx_redis_command_t *
+ngx_redis_send(ngx_redis_t *redis, const ngx_str_t *key,
+    const ngx_str_t *argv, ngx_uint_t argc, ngx_redis_handler_pt handler,
+    void *data)
+{
+    size_t                size;
+    u_char               *p;
+    ngx_uint_t            i;
+    ngx_redis_command_t  *cmd;
+
+    size = 0;
+
+    for (i = 0; i < argc; i++) {
+        size += argv[i].len;
+    }
+
+    cmd = ngx_redis_command(redis, ngx_redis_command_len(argc, size),
+                            handler, data);
+    if (cmd == NULL) {
+        return NULL;
+    }
+
+    p = ngx_redis_write_array(cmd->pos, argc);
+
+    for (i = 0; i < argc; i++) {
+        p = ngx_redis_write_bulk(p, &argv[i]);
+    }
+
+    return ngx_redis_submit(redis, cmd, p);
+}
+
+
+ngx_redis_command_t *
+ngx_redis_eval(ngx_redis_t *redis, const ngx_redis_script_t *script,
+    ngx_uint_t nkeys, const ngx_str_t *argv, ngx_uint_t argc,
+    ngx_redis_handler_pt handler, void *data)
+{
+    u_char               *p, digits[NGX_INT_T_LEN];
+    size_t                size;
+    ngx_str_t             sha1, number;
+    ngx_uint_t            i;
+    ngx_redis_command_t  *cmd;
+
+    sha1.data = (u_char *) script->sha1;
+    sha1.len = sizeof(script->sha1);
+
+    number.data = digits;
+    number.len = ngx_sprintf(digits, "%ui", nkeys) - digits;
+
+    size = ngx_redis_evalsha_name.len + sha1.len + number.len;
+
+    for (i = 0; i < argc; i++) {
+        size += argv[i].len;
+    }
+
+    cmd = ngx_redis_command(redis, ngx_redis_command_len(argc + 3, size),
+                            handler, data);
+    if (cmd == NULL) {
+        return NULL;
+    }
+
+    cmd->script = script;
+    cmd->argc = argc + 3;
+
+    p = ngx_redis_write_array(cmd->pos, cmd->argc);
+    p = ngx_redis_write_bulk(p, &ngx_redis_evalsha_name);
+    p = ngx_redis_write_bulk(p, &sha1);
+
+    cmd->args = p;
+
+    p = ngx_redis_write_bulk(p, &number);
+
+    for (i = 0; i < argc; i++) {
+        p = ngx_redis_write_bulk(p, &argv[i]);
+    }
+
+    return ngx_redis_submit(redis, cmd, p);
+}
+
+
+void
+ngx_redis_script_init(ngx_redis_script_t *script)
+{
+    u_char      digest[20];
+    ngx_sha1_t  sha1;
+
+    ngx_sha1_init(&sha1);
+    ngx_sha1_update(&sha1, script->text.data, script->text.len);
+    ngx_sha1_final(digest, &sha1);
+
+    ngx_hex_dump(script->sha1, digest, sizeof(digest));
+}
+
+
+void
+ngx_redis_cancel(ngx_redis_command_t *cmd)
+{
+    cmd->handler = NULL;
+}
+
+
+const ngx_redis_stats_t *
+ngx_redis_stats(const ngx_redis_t *redis)
+{
+    return &redis->stats;
+}
+
+
+/* A command with room for its bytes, unless it is of no use to send one. */
+
+static ngx_redis_command_t *
+ngx_redis_command(ngx_redis_t *redis, size_t size,
+    ngx_redis_handler_pt handler, void *data)
+{
+    ngx_redis_conn_t     *conn;
+    ngx_redis_command_t  *cmd;
+
+    conn = &redis->conn;
+
+    if (redis->pause
+        && !conn->ready
+        && !conn->opening
+        && (ngx_msec_int_t) (redis->until - ngx_current_msec) > 0)
+    {
+        goto refused;
+    }
+
+    if (conn->ncommands >= NGX_REDIS_MAX_QUEUE) {
+
+        if (ngx_redis_conn_tell(conn, NGX_REDIS_FULL)) {
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                          "too many commands wait for redis \"%V\"",
+                          &redis->conf->address);
+        }
+
+        goto refused;
+    }
+
+    cmd = ngx_alloc(sizeof(ngx_redis_command_t) + size, ngx_cycle->log);
+    if (cmd == NULL) {
+        goto refused;
+    }
+
+    ngx_memzero(cmd, sizeof(ngx_redis_command_t));
+
+    cmd->handler = handler;
+    cmd->data = data;
+    cmd->pos = (u_char *) cmd + sizeof(ngx_redis_command_t);
+
+    return cmd;
+
+refused:
+
+    redis->stats.refused++;
+
+    return NULL;
+}
+
+
+static ngx_redis_command_t *
+ngx_redis_submit(ngx_redis_t *redis, ngx_redis_command_t *cmd, u_char *last)
+{
+    cmd->last = last;
+
+    redis->stats.commands++;
+
+    ngx_redis_conn_submit(&redis->conn, cmd);
+
+    return cmd;
+}
+
+
+static void
+ngx_redis_open(ngx_redis_conn_t *conn)
+{
+    ngx_redis_t  *redis;
+
+    redis = conn->data;
+
+    if (ngx_redis_resolve(redis) == NGX_AGAIN) {
+        return;
+    }
+
+    ngx_redis_conn_open(conn, redis->addrs, redis->naddrs);
+}
+
+
+/* NGX_AGAIN: ngx_redis_resolved() opens, or has; NGX_DECLINED: no need to. */
+
+static ngx_int_t
+ngx_redis_resolve(ngx_redis_t *redis)
+{
+    ngx_redis_conf_t    *conf;
+    ngx_resolver_ctx_t  *ctx, temp;
+
+    conf = redis->conf;
+
+    if (redis->host.len == 0 || conf->resolver == NULL) {
+        return NGX_DECLINED;
+    }
+
+    temp.name = redis->host;
+
+    ctx = ngx_resolve_start(conf->resolver, &temp);
+
+    if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
+        return NGX_DECLINED;
+    }
+
+    ctx->name = redis->host;
+    ctx->handler = ngx_redis_resolved;
+    ctx->data = redis;
+    ctx->timeout = ngx_min(conf->resolver_timeout, conf->connect_timeout);
+
+    if (ngx_resolve_name(ctx) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_redis_resolved(ngx_resolver_ctx_t *ctx)
+{
+    ngx_redis_t       *redis;
+    ngx_redis_conn_t  *conn;
+
+    redis = ctx->data;
+    conn = &redis->conn;
+
+    if (ctx->state) {
+
+        if (ngx_redis_conn_tell(conn, NGX_REDIS_RESOLVE)) {
+            ngx_log_error(NGX_LOG_WARN, &conn->log, 0,
+                          "%V could not be resolved (%i: %s), its last known "
+                          "addresses are used", &ctx->name, ctx->state,
+                          ngx_resolver_strerror(ctx->state));
+        }
+
+    } else if (ngx_redis_take_addresses(redis, ctx) != NGX_OK) {
+        ngx_resolve_name_done(ctx);
+        ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0,
+                            "no memory for addresses");
+        return;
+    }
+
+    ngx_resolve_name_done(ctx);
+
+    ngx_redis_conn_open(conn, redis->addrs, redis->naddrs);
+}
+
+
+static ngx_int_t
+ngx_redis_take_addresses(ngx_redis_t *redis, ngx_resolver_ctx_t *ctx)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+    ngx_pool_t  *pool;
+    ngx_addr_t  *addrs;
+
+    pool = ngx_create_pool(1024, ngx_cycle->log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    addrs = ngx_pcalloc(pool, ctx->naddrs * sizeof(ngx_addr_t));
+    if (addrs == NULL) {
+        goto failed;
+    }
+
+    for (i = 0; i < ctx->naddrs; i++) {
+
+        addrs[i].socklen = ctx->addrs[i].socklen;
+
+        addrs[i].sockaddr = ngx_palloc(pool, addrs[i].socklen);
+        if (addrs[i].sockaddr == NULL) {
+            goto failed;
+        }
+
+        ngx_memcpy(addrs[i].sockaddr, ctx->addrs[i].sockaddr,
+                   addrs[i].socklen);
+        ngx_inet_set_port(addrs[i].sockaddr, redis->port);
+
+        p = ngx_pnalloc(pool, NGX_SOCKADDR_STRLEN);
+        if (p == NULL) {
+            goto failed;
+        }
+
+        addrs[i].name.data = p;
+        addrs[i].name.len = ngx_sock_ntop(addrs[i].sockaddr,
+                                          addrs[i].socklen, p,
+                                          NGX_SOCKADDR_STRLEN, 1);
+    }
+
+    if (redis->pool) {
+        ngx_destroy_pool(redis->pool);
+    }
+
+    redis->pool = pool;
+    redis->addrs = addrs;
+    redis->naddrs = ctx->naddrs;
+
+    return NGX_OK;
+
+failed:
+
+    ngx_destroy_pool(pool);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_redis_lost(ngx_redis_conn_t *conn)
+{
+    ngx_redis_t  *redis;
+
+    redis = conn->data;
+
+    redis->pause = redis->pause ? ngx_min(redis->pause * 2,
+                                          NGX_REDIS_PAUSE_MAX)
+                                : NGX_REDIS_PAUSE_MIN;
+
+    redis->until = ngx_current_msec
+                   + redis->pause * (75 + ngx_random() % 51) / 100;
+}
+
+
+static void
+ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
+    const ngx_redis_reply_t *reply)
+{
+    size_t                      len;
+    u_char                      text[NGX_REDIS_ERROR_LEN];
+    ngx_uint_t                  fault;
+    ngx_redis_t                *redis;
+    const ngx_redis_refusal_t  *refusal;
+
+    redis = conn->data;
+
+    if (reply == NULL) {
+        ngx_redis_finish(redis, cmd, NULL);
+        return;
+    }
+
+    redis->pause = 0;
+
+    if (reply->type != NGX_REDIS_ERROR) {
+        ngx_redis_finish(redis, cmd, reply);
+        return;
+    }
+
+    if (cmd->script
+        && reply->str.len >= sizeof("NOSCRIPT") - 1
+        && ngx_strncmp(reply->str.data, "NOSCRIPT", sizeof("NOSCRIPT") - 1)
+           == 0
+        && ngx_redis_send_eval(conn, cmd) == NGX_OK)
+    {
+        return;
+    }
+
+    refusal = ngx_redis_refusal(&reply->str, &fault);
+
+    if (ngx_redis_conn_tell(conn, fault)) {
+        len = ngx_redis_error_text(&reply->str, text);
+
+        ngx_log_error(NGX_LOG_ERR, &conn->log, 0,
+                      "redis answered \"%*s\": %s", len, text, refusal->mend);
+    }
+
+    ngx_redis_finish(redis, cmd, NULL);
+}
+
+
+/* Once: the script is known from then on, so cmd->script goes. */
+
+static ngx_int_t
+ngx_redis_send_eval(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd)
+{
+    u_char           *p;
+    size_t            len, size;
+    const ngx_str_t  *text;
+
+    text = &cmd->script->text;
+    len = cmd->last - cmd->args;
+    size = ngx_redis_command_len(2, ngx_redis_eval_name.len + text->len) + len;
+
+    cmd->eval = ngx_alloc(size, ngx_cycle->log);
+    if (cmd->eval == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_redis_write_array(cmd->eval, cmd->argc);
+    p = ngx_redis_write_bulk(p, &ngx_redis_eval_name);
+    p = ngx_redis_write_bulk(p, text);
+    p = ngx_cpymem(p, cmd->args, len);
+
+    cmd->pos = cmd->eval;
+    cmd->last = p;
+    cmd->script = NULL;
+
+    ngx_redis_conn_submit(conn, cmd);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
+    const ngx_redis_reply_t *reply)
+{
+    if (reply == NULL) {
+        redis->stats.failed++;
+    }
+
+    if (cmd->handler && !redis->gone) {
+        cmd->handler(cmd->data, reply ? NGX_OK : NGX_ERROR, reply);
+    }
+
+    if (cmd->eval) {
+        ngx_free(cmd->eval);
+    }
+
+    ngx_free(cmd);
+}

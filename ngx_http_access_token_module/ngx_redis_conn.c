@@ -1,0 +1,944 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * One connection to Redis, and the commands that travel on it.
+ *
+ *     submit > waiting ---fill---> out ---flush---> the socket
+ *                 |                                    |
+ *                 `--> sent (in the order of replies) <-'--take--> done
+ *
+ * Its states are its handlers: await_connect, await_bytes with take_hello
+ * (AUTH, SELECT; sent at once, each reply checked), await_bytes with
+ * take_reply.  What the commands of one turn of the event loop have written
+ * is sent by one posted event, in one system call.
+ *
+ * What always holds: a command is in waiting or in sent, and leaves them once;
+ * nothing is in flight while sent is empty; c->idle says so to nginx, which
+ * may then close us; the timer on c->read runs while something is awaited and
+ * is not cancelable, so a worker does not exit under a waiting request.  Any
+ * doubt about the stream ends in ngx_redis_conn_fail(): a reply that came
+ * late would be taken for another command's.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_event_connect.h>
+#include <ngx_redis_internal.h>
+
+
+#define NGX_REDIS_IN_SIZE       16384
+#define NGX_REDIS_OUT_SIZE      32768
+
+#define NGX_REDIS_LOG_AT_MOST   1000        /* ms; a fault that comes and goes */
+#define NGX_REDIS_LOG_AGAIN     10000       /* ms; a fault that lasts */
+
+
+static void ngx_redis_conn_turn(ngx_event_t *ev);
+static void ngx_redis_conn_connect(ngx_redis_conn_t *conn);
+static ngx_int_t ngx_redis_conn_connect_to(ngx_redis_conn_t *conn,
+    ngx_addr_t *addr);
+static void ngx_redis_conn_await_connect(ngx_event_t *ev);
+static void ngx_redis_conn_connected(ngx_redis_conn_t *conn);
+static ngx_int_t ngx_redis_conn_prepare(ngx_redis_conn_t *conn);
+static ngx_int_t ngx_redis_conn_write_hello(ngx_redis_conn_t *conn);
+static void ngx_redis_conn_ready(ngx_redis_conn_t *conn);
+static void ngx_redis_conn_await_writable(ngx_event_t *wev);
+static void ngx_redis_conn_flush(ngx_redis_conn_t *conn);
+static void ngx_redis_conn_fill(ngx_redis_conn_t *conn);
+static void ngx_redis_conn_await_bytes(ngx_event_t *rev);
+static ngx_int_t ngx_redis_conn_read(ngx_redis_conn_t *conn);
+static ngx_int_t ngx_redis_conn_parse(ngx_redis_conn_t *conn);
+static ngx_int_t ngx_redis_conn_take_hello(ngx_redis_conn_t *conn,
+    const ngx_redis_reply_t *reply);
+static ngx_int_t ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
+    const ngx_redis_reply_t *reply);
+static void ngx_redis_conn_rest(ngx_redis_conn_t *conn);
+static void ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason);
+static void ngx_redis_conn_refused(ngx_redis_conn_t *conn,
+    const ngx_str_t *error);
+static void ngx_redis_conn_close(ngx_redis_conn_t *conn);
+static u_char *ngx_redis_conn_log_error(ngx_log_t *log, u_char *buf,
+    size_t len);
+
+
+void
+ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf,
+    ngx_redis_stats_t *stats)
+{
+    conn->conf = conf;
+    conn->stats = stats;
+
+    ngx_queue_init(&conn->waiting);
+    ngx_queue_init(&conn->sent);
+
+    conn->turn.handler = ngx_redis_conn_turn;
+    conn->turn.data = conn;
+    conn->turn.log = &conn->log;
+}
+
+
+void
+ngx_redis_conn_submit(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd)
+{
+    if (conn->log.data == NULL) {
+
+        /* the first command of this worker */
+
+        conn->log = *ngx_cycle->log;
+        conn->log.handler = ngx_redis_conn_log_error;
+        conn->log.data = conn;
+        conn->log.action = "connecting to";
+
+        conn->quiet = conn->log;
+        conn->quiet.log_level = ngx_min(conn->log.log_level, NGX_LOG_ALERT);
+    }
+
+    ngx_queue_insert_tail(&conn->waiting, &cmd->queue);
+    conn->ncommands++;
+
+    if (conn->peer.connection) {
+        conn->peer.connection->idle = 0;
+    }
+
+    ngx_post_event(&conn->turn, &ngx_posted_events);
+}
+
+
+static void
+ngx_redis_conn_turn(ngx_event_t *ev)
+{
+    ngx_redis_conn_t  *conn;
+
+    conn = ev->data;
+
+    if (conn->ready) {
+        ngx_redis_conn_flush(conn);
+        return;
+    }
+
+    if (!conn->opening && !ngx_queue_empty(&conn->waiting)) {
+        conn->opening = 1;
+        conn->open(conn);
+    }
+}
+
+
+void
+ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
+    ngx_uint_t naddrs)
+{
+    conn->addrs = addrs;
+    conn->naddrs = naddrs;
+    conn->tries = naddrs;
+    conn->deadline = ngx_current_msec + conn->conf->connect_timeout;
+
+    if (ngx_redis_conn_prepare(conn) != NGX_OK) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0,
+                            "no memory for a connection");
+        return;
+    }
+
+    ngx_redis_conn_connect(conn);
+}
+
+
+/* All addresses get their chance before the commands that wait fail. */
+
+static void
+ngx_redis_conn_connect(ngx_redis_conn_t *conn)
+{
+    ngx_err_t          err;
+    ngx_int_t          rc;
+    ngx_addr_t        *addr;
+    ngx_connection_t  *c;
+
+    err = 0;
+
+    while (conn->tries) {
+        conn->tries--;
+
+        addr = &conn->addrs[conn->naddr % conn->naddrs];
+
+        rc = ngx_redis_conn_connect_to(conn, addr);
+        err = ngx_socket_errno;
+
+        if (rc == NGX_ERROR) {
+            err = 0;
+            break;
+        }
+
+        if (rc == NGX_DECLINED) {
+            conn->naddr++;
+            continue;
+        }
+
+        c = conn->peer.connection;
+
+        ngx_add_timer(c->read, ngx_max((ngx_msec_int_t)
+                                       (conn->deadline - ngx_current_msec),
+                                       1));
+
+        if (rc == NGX_OK) {
+            ngx_redis_conn_connected(conn);
+        }
+
+        return;
+    }
+
+    ngx_redis_conn_fail(conn, NGX_REDIS_CONNECT, err, "connect() failed");
+}
+
+
+/* NGX_OK, NGX_AGAIN; NGX_DECLINED: errno says why; NGX_ERROR: logged. */
+
+static ngx_int_t
+ngx_redis_conn_connect_to(ngx_redis_conn_t *conn, ngx_addr_t *addr)
+{
+    ngx_int_t          rc;
+    ngx_connection_t  *c;
+
+    ngx_memzero(&conn->peer, sizeof(ngx_peer_connection_t));
+
+    conn->peer.sockaddr = addr->sockaddr;
+    conn->peer.socklen = addr->socklen;
+    conn->peer.name = &addr->name;
+    conn->peer.get = ngx_event_get_peer;
+    conn->peer.log_error = NGX_ERROR_INFO;
+
+    /* its failure is ours to log: once, not at every attempt */
+
+    conn->peer.log = &conn->quiet;
+
+    ngx_set_socket_errno(0);
+
+    rc = ngx_event_connect_peer(&conn->peer);
+
+    if (rc != NGX_OK && rc != NGX_AGAIN) {
+        return (rc == NGX_ERROR) ? NGX_ERROR : NGX_DECLINED;
+    }
+
+    c = conn->peer.connection;
+
+    conn->log.connection = c->number;
+
+    c->data = conn;
+    c->pool = conn->pool;
+    c->log = &conn->log;
+    c->read->log = &conn->log;
+    c->write->log = &conn->log;
+    c->read->handler = ngx_redis_conn_await_connect;
+    c->write->handler = ngx_redis_conn_await_connect;
+
+    return rc;
+}
+
+
+static void
+ngx_redis_conn_await_connect(ngx_event_t *ev)
+{
+    int                err;
+    socklen_t          len;
+    ngx_connection_t  *c;
+    ngx_redis_conn_t  *conn;
+
+    c = ev->data;
+    conn = c->data;
+
+    if (c->close) {
+        ngx_redis_conn_end(conn, "worker is shutting down");
+        return;
+    }
+
+    if (ev->timedout) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_CONNECT, NGX_ETIMEDOUT,
+                            "connect() timed out");
+        return;
+    }
+
+    if (!ev->write) {
+        return;
+    }
+
+    err = 0;
+    len = sizeof(int);
+
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1) {
+        err = ngx_socket_errno;
+    }
+
+    if (err == 0) {
+        ngx_redis_conn_connected(conn);
+        return;
+    }
+
+    ngx_close_connection(c);
+    conn->peer.connection = NULL;
+    conn->naddr++;
+
+    if (conn->tries) {
+        ngx_redis_conn_connect(conn);
+        return;
+    }
+
+    ngx_redis_conn_fail(conn, NGX_REDIS_CONNECT, err, "connect() failed");
+}
+
+
+static void
+ngx_redis_conn_connected(ngx_redis_conn_t *conn)
+{
+    ngx_connection_t  *c;
+
+    c = conn->peer.connection;
+
+    conn->stats->connects++;
+    conn->log.action = "greeting";
+    conn->take = ngx_redis_conn_take_hello;
+
+    c->read->handler = ngx_redis_conn_await_bytes;
+    c->write->handler = ngx_redis_conn_await_writable;
+
+    /* a refusal of it is logged, and costs time alone */
+
+    (void) ngx_tcp_nodelay(c);
+
+    if (c->read->ready) {
+        ngx_post_event(c->read, &ngx_posted_events);
+    }
+
+    if (conn->hello == 0) {
+        ngx_redis_conn_ready(conn);
+        return;
+    }
+
+    ngx_redis_conn_flush(conn);
+}
+
+
+static ngx_int_t
+ngx_redis_conn_prepare(ngx_redis_conn_t *conn)
+{
+    conn->log.action = "connecting to";
+
+    conn->pool = ngx_create_pool(1024, &conn->log);
+    if (conn->pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    conn->in = ngx_create_temp_buf(conn->pool, NGX_REDIS_IN_SIZE);
+    if (conn->in == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_redis_conn_write_hello(conn) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    conn->reader = ngx_redis_reader_create(&conn->log);
+    if (conn->reader == NULL) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* The out buffer is the handshake's until that is over. */
+
+static ngx_int_t
+ngx_redis_conn_write_hello(ngx_redis_conn_t *conn)
+{
+    u_char            *p, db[NGX_INT_T_LEN];
+    size_t             len;
+    ngx_str_t          auth, select, number;
+    ngx_redis_conf_t  *conf;
+
+    conf = conn->conf;
+
+    ngx_str_set(&auth, "AUTH");
+    ngx_str_set(&select, "SELECT");
+
+    len = ngx_redis_command_len(3, auth.len + conf->user.len
+                                   + conf->password.len)
+          + ngx_redis_command_len(2, select.len + NGX_INT_T_LEN);
+
+    conn->out = ngx_create_temp_buf(conn->pool,
+                                    ngx_max(len, NGX_REDIS_OUT_SIZE));
+    if (conn->out == NULL) {
+        return NGX_ERROR;
+    }
+
+    conn->hello = 0;
+    p = conn->out->last;
+
+    if (conf->password.len) {
+        conn->hello++;
+
+        p = ngx_redis_write_array(p, conf->user.len ? 3 : 2);
+        p = ngx_redis_write_bulk(p, &auth);
+
+        if (conf->user.len) {
+            p = ngx_redis_write_bulk(p, &conf->user);
+        }
+
+        p = ngx_redis_write_bulk(p, &conf->password);
+    }
+
+    if (conf->db) {
+        conn->hello++;
+
+        number.data = db;
+        number.len = ngx_sprintf(db, "%ui", conf->db) - db;
+
+        p = ngx_redis_write_array(p, 2);
+        p = ngx_redis_write_bulk(p, &select);
+        p = ngx_redis_write_bulk(p, &number);
+    }
+
+    conn->out->last = p;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_redis_conn_ready(ngx_redis_conn_t *conn)
+{
+    ngx_connection_t  *c;
+
+    c = conn->peer.connection;
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
+
+    conn->opening = 0;
+    conn->ready = 1;
+    conn->take = ngx_redis_conn_take_reply;
+    conn->log.action = "talking to";
+
+    ngx_post_event(&conn->turn, &ngx_posted_events);
+}
+
+
+static void
+ngx_redis_conn_await_writable(ngx_event_t *wev)
+{
+    ngx_connection_t  *c;
+
+    c = wev->data;
+
+    ngx_redis_conn_flush(c->data);
+}
+
+
+static void
+ngx_redis_conn_flush(ngx_redis_conn_t *conn)
+{
+    ssize_t            n;
+    ngx_buf_t         *b;
+    ngx_connection_t  *c;
+
+    b = conn->out;
+    c = conn->peer.connection;
+
+    /* the loop may have been busy: a stale clock would cut the timeout */
+
+    ngx_time_update();
+
+    while (c->write->ready) {
+
+        if (conn->ready) {
+            ngx_redis_conn_fill(conn);
+        }
+
+        if (b->pos == b->last) {
+            break;
+        }
+
+        n = c->send(c, b->pos, b->last - b->pos);
+
+        if (n == NGX_ERROR) {
+            ngx_redis_conn_fail(conn, NGX_REDIS_CLOSED, 0,
+                                "connection was broken");
+            return;
+        }
+
+        if (n == NGX_AGAIN) {
+            break;
+        }
+
+        conn->stats->writes++;
+        b->pos += n;
+    }
+
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0,
+                            "write event failed");
+        return;
+    }
+
+    if (conn->ready) {
+        ngx_redis_conn_rest(conn);
+    }
+}
+
+
+/* Moves commands to sent and their bytes to out, as many as there is room. */
+
+static void
+ngx_redis_conn_fill(ngx_redis_conn_t *conn)
+{
+    size_t                size;
+    ngx_buf_t            *b;
+    ngx_queue_t          *q;
+    ngx_redis_command_t  *cmd;
+
+    b = conn->out;
+
+    if (b->pos == b->last) {
+        b->pos = b->start;
+        b->last = b->start;
+    }
+
+    while (b->last < b->end) {
+
+        cmd = conn->writing;
+
+        if (cmd == NULL) {
+
+            if (ngx_queue_empty(&conn->waiting)) {
+                return;
+            }
+
+            q = ngx_queue_head(&conn->waiting);
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&conn->sent, q);
+
+            cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+            cmd->start = ngx_current_msec;
+        }
+
+        size = ngx_min(b->end - b->last, cmd->last - cmd->pos);
+
+        b->last = ngx_cpymem(b->last, cmd->pos, size);
+        cmd->pos += size;
+
+        conn->writing = (cmd->pos < cmd->last) ? cmd : NULL;
+    }
+}
+
+
+static void
+ngx_redis_conn_await_bytes(ngx_event_t *rev)
+{
+    ngx_connection_t  *c;
+    ngx_redis_conn_t  *conn;
+
+    c = rev->data;
+    conn = c->data;
+
+    if (c->close) {
+        ngx_redis_conn_end(conn, "worker is shutting down");
+        return;
+    }
+
+    /* a timer may fire before what has arrived in time is read */
+
+    if (ngx_redis_conn_read(conn) != NGX_OK) {
+        return;
+    }
+
+    if (ngx_handle_read_event(rev, 0) != NGX_OK) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0, "read event failed");
+        return;
+    }
+
+    if (conn->ready) {
+        rev->timedout = 0;
+        ngx_redis_conn_rest(conn);
+        return;
+    }
+
+    if (rev->timedout) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_TIMEOUT, NGX_ETIMEDOUT,
+                            "handshake timed out");
+    }
+}
+
+
+/* NGX_OK, or NGX_ERROR: the connection is gone. */
+
+static ngx_int_t
+ngx_redis_conn_read(ngx_redis_conn_t *conn)
+{
+    ssize_t            n;
+    ngx_buf_t         *b;
+    ngx_connection_t  *c;
+
+    b = conn->in;
+    c = conn->peer.connection;
+
+    while (c->read->ready) {
+
+        n = c->recv(c, b->start, b->end - b->start);
+
+        if (n == NGX_AGAIN) {
+            break;
+        }
+
+        if (n == 0 || n == NGX_ERROR) {
+            ngx_redis_conn_end(conn, "connection was closed by redis");
+            return NGX_ERROR;
+        }
+
+        if (ngx_redis_reader_feed(conn->reader, b->start, n) != NGX_OK) {
+            ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0,
+                                "no memory for a reply");
+            return NGX_ERROR;
+        }
+
+        if (ngx_redis_conn_parse(conn) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_redis_conn_parse(ngx_redis_conn_t *conn)
+{
+    u_char                    text[NGX_REDIS_ERROR_LEN + 32];
+    ngx_int_t                 rc;
+    ngx_str_t                 error;
+    const ngx_redis_reply_t  *reply;
+
+    for ( ;; ) {
+        rc = ngx_redis_reader_next(conn->reader, &reply);
+
+        if (rc == NGX_AGAIN) {
+            return NGX_OK;
+        }
+
+        if (rc == NGX_ERROR) {
+            break;
+        }
+
+        if (conn->take(conn, reply) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    error.data = (u_char *) ngx_redis_reader_error(conn->reader);
+    error.len = ngx_strlen(error.data);
+
+    ngx_sprintf(text, "bad reply: %V%Z", &error);
+
+    ngx_redis_conn_fail(conn, NGX_REDIS_PROTOCOL, 0, (char *) text);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_redis_conn_take_hello(ngx_redis_conn_t *conn,
+    const ngx_redis_reply_t *reply)
+{
+    if (reply->type == NGX_REDIS_ERROR) {
+        ngx_redis_conn_refused(conn, &reply->str);
+        return NGX_ERROR;
+    }
+
+    if (reply->type != NGX_REDIS_STATUS) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_PROTOCOL, 0,
+                            "bad reply to the handshake");
+        return NGX_ERROR;
+    }
+
+    if (--conn->hello == 0) {
+        ngx_redis_conn_ready(conn);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
+    const ngx_redis_reply_t *reply)
+{
+    ngx_uint_t            fault;
+    ngx_queue_t          *q;
+    ngx_redis_command_t  *cmd;
+
+    if (reply->type == NGX_REDIS_ERROR
+        && ngx_redis_refusal(&reply->str, &fault)->drop)
+    {
+        ngx_redis_conn_refused(conn, &reply->str);
+        return NGX_ERROR;
+    }
+
+    q = ngx_queue_head(&conn->sent);
+    cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+
+    if (ngx_queue_empty(&conn->sent) || cmd == conn->writing) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_PROTOCOL, 0,
+                            "bad reply: nothing was asked");
+        return NGX_ERROR;
+    }
+
+    ngx_queue_remove(q);
+    conn->ncommands--;
+
+    if (reply->type != NGX_REDIS_ERROR) {
+        conn->told = 0;
+    }
+
+    if (conn->down) {
+        conn->down = 0;
+        ngx_log_error(NGX_LOG_NOTICE, &conn->log, 0, "redis answers again");
+    }
+
+    conn->done(conn, cmd, reply);
+
+    return NGX_OK;
+}
+
+
+/* Sets the clock for the oldest command in flight, or rests. */
+
+static void
+ngx_redis_conn_rest(ngx_redis_conn_t *conn)
+{
+    ngx_queue_t          *q;
+    ngx_event_t          *rev;
+    ngx_msec_int_t        left;
+    ngx_redis_command_t  *cmd;
+
+    rev = conn->peer.connection->read;
+
+    if (ngx_queue_empty(&conn->sent)) {
+
+        if (rev->timer_set) {
+            ngx_del_timer(rev);
+        }
+
+        if (!ngx_queue_empty(&conn->waiting)) {
+            return;
+        }
+
+        if (ngx_exiting) {
+            ngx_redis_conn_end(conn, "worker is shutting down");
+            return;
+        }
+
+        conn->peer.connection->idle = 1;
+        return;
+    }
+
+    q = ngx_queue_head(&conn->sent);
+    cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+
+    left = cmd->start + conn->conf->timeout - ngx_current_msec;
+
+    if (left <= 0) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_TIMEOUT, NGX_ETIMEDOUT,
+                            "no reply in time");
+        return;
+    }
+
+    /* a timer that fires too early for the present head comes here again */
+
+    if (!rev->timer_set) {
+        ngx_add_timer(rev, left);
+    }
+}
+
+
+/*
+ * The other side, or nginx, ends the connection.  With nothing in flight that
+ * is nobody's fault; commands that are not yet written get a new one.
+ */
+
+static void
+ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason)
+{
+    ngx_connection_t  *c;
+
+    c = conn->peer.connection;
+
+    if (!conn->ready
+        || !ngx_queue_empty(&conn->sent)
+        || (c->close && !ngx_queue_empty(&conn->waiting)))
+    {
+        ngx_redis_conn_fail(conn,
+                            c->close ? NGX_REDIS_SHUTDOWN : NGX_REDIS_CLOSED,
+                            0, reason);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, &conn->log, 0,
+                  "%s, with nothing in flight, after %ui commands in "
+                  "%ui writes", reason, conn->stats->commands,
+                  conn->stats->writes);
+
+    ngx_redis_conn_close(conn);
+
+    if (!ngx_queue_empty(&conn->waiting)) {
+        ngx_post_event(&conn->turn, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error)
+{
+    u_char                     *p, text[NGX_REDIS_ERROR_LEN + 256];
+    u_char                      safe[NGX_REDIS_ERROR_LEN];
+    size_t                      len;
+    ngx_uint_t                  fault;
+    const ngx_redis_refusal_t  *refusal;
+
+    refusal = ngx_redis_refusal(error, &fault);
+    len = ngx_redis_error_text(error, safe);
+
+    p = ngx_snprintf(text, sizeof(text) - 1, "redis answered \"%*s\": %s",
+                     len, safe, refusal->mend);
+    *p = '\0';
+
+    ngx_redis_conn_fail(conn, fault, 0, (char *) text);
+}
+
+
+void
+ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
+    ngx_err_t err, const char *reason)
+{
+    ngx_uint_t  level;
+
+    if (ngx_redis_conn_tell(conn, fault)) {
+        conn->down = 1;
+        level = (fault == NGX_REDIS_SHUTDOWN) ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+        ngx_log_error(level, &conn->log, err, "%s, commands failed: %ui",
+                      reason, conn->ncommands);
+    }
+
+    conn->naddr++;
+
+    ngx_redis_conn_drop(conn);
+}
+
+
+/* The handlers of the commands may send again: they find all in order. */
+
+void
+ngx_redis_conn_drop(ngx_redis_conn_t *conn)
+{
+    ngx_queue_t           failed, *q;
+    ngx_redis_command_t  *cmd;
+
+    ngx_redis_conn_close(conn);
+
+    conn->lost(conn);
+
+    ngx_queue_init(&failed);
+
+    if (!ngx_queue_empty(&conn->sent)) {
+        ngx_queue_add(&failed, &conn->sent);
+        ngx_queue_init(&conn->sent);
+    }
+
+    if (!ngx_queue_empty(&conn->waiting)) {
+        ngx_queue_add(&failed, &conn->waiting);
+        ngx_queue_init(&conn->waiting);
+    }
+
+    conn->ncommands = 0;
+
+    while (!ngx_queue_empty(&failed)) {
+        q = ngx_queue_head(&failed);
+        ngx_queue_remove(q);
+
+        cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+        conn->done(conn, cmd, NULL);
+    }
+}
+
+
+ngx_uint_t
+ngx_redis_conn_tell(ngx_redis_conn_t *conn, ngx_uint_t fault)
+{
+    uint64_t    bit;
+    ngx_msec_t  quiet, since;
+
+    bit = (uint64_t) 1 << fault;
+    quiet = (conn->told & bit) ? NGX_REDIS_LOG_AGAIN : NGX_REDIS_LOG_AT_MOST;
+    since = ngx_current_msec - conn->logged[fault];
+
+    conn->told |= bit;
+
+    if (conn->logged[fault] && since < quiet) {
+        return 0;
+    }
+
+    conn->logged[fault] = ngx_current_msec;
+
+    return 1;
+}
+
+
+static void
+ngx_redis_conn_close(ngx_redis_conn_t *conn)
+{
+    if (conn->peer.connection) {
+        ngx_close_connection(conn->peer.connection);
+        conn->peer.connection = NULL;
+    }
+
+    if (conn->reader) {
+        ngx_redis_reader_destroy(conn->reader);
+        conn->reader = NULL;
+    }
+
+    if (conn->pool) {
+        ngx_destroy_pool(conn->pool);
+        conn->pool = NULL;
+    }
+
+    conn->peer.name = NULL;
+    conn->writing = NULL;
+    conn->log.connection = 0;
+    conn->log.action = "connecting to";
+    conn->opening = 0;
+    conn->ready = 0;
+}
+
+
+static u_char *
+ngx_redis_conn_log_error(ngx_log_t *log, u_char *buf, size_t len)
+{
+    u_char            *p;
+    ngx_str_t         *name, *address;
+    ngx_redis_conn_t  *conn;
+
+    conn = log->data;
+    name = conn->peer.name;
+    address = &conn->conf->address;
+
+    p = ngx_snprintf(buf, len, " while %s redis \"%V\"", log->action,
+                     address);
+
+    if (name && (name->len != address->len
+                 || ngx_strncmp(name->data, address->data, name->len) != 0))
+    {
+        p = ngx_snprintf(p, buf + len - p, " at %V", name);
+    }
+
+    return p;
+}

@@ -1,0 +1,217 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * What the three files of the wire share, and nobody else sees:
+ *
+ *     client            decides where to: addresses, back-off, scripts
+ *       |  ^
+ *     submit, open, fail | open, done, lost
+ *       v  |
+ *     conn              one connection, made anew whenever it is needed
+ *       |
+ *     reader            bytes to replies; write_*: commands to bytes
+ *
+ * A command belongs to the connection from submit to done.
+ */
+
+
+#ifndef _NGX_REDIS_INTERNAL_H_INCLUDED_
+#define _NGX_REDIS_INTERNAL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_event_connect.h>
+#include <ngx_redis.h>
+
+
+typedef struct ngx_redis_conn_s    ngx_redis_conn_t;
+typedef struct ngx_redis_reader_s  ngx_redis_reader_t;
+
+
+/*
+ * One allocation with its bytes behind it.  It keeps them until it is
+ * answered: a script that Redis does not know is sent again as EVAL.
+ */
+
+struct ngx_redis_command_s {
+    ngx_queue_t                queue;       /* in waiting or in sent */
+    ngx_redis_handler_pt       handler;     /* NULL: cancelled */
+    void                      *data;
+
+    const ngx_redis_script_t  *script;      /* of an EVALSHA, or NULL */
+    u_char                    *args;        /* of a script: after its digest */
+    ngx_uint_t                 argc;        /* all of them */
+    u_char                    *eval;        /* the bytes as EVAL, or NULL */
+
+    u_char                    *pos;         /* still to be written */
+    u_char                    *last;
+    ngx_msec_t                 start;       /* when its writing began */
+};
+
+
+/*
+ * What can go wrong: each is logged once, then every 10 seconds as long as it
+ * lasts.  Those before NGX_REDIS_LOADING are found by the connection, the
+ * others are error replies.
+ */
+
+typedef enum {
+    NGX_REDIS_INTERNAL = 0,
+    NGX_REDIS_FULL,
+    NGX_REDIS_SHUTDOWN,
+    NGX_REDIS_RESOLVE,
+    NGX_REDIS_CONNECT,
+    NGX_REDIS_TIMEOUT,
+    NGX_REDIS_CLOSED,
+    NGX_REDIS_PROTOCOL,
+    NGX_REDIS_LOADING,                      /* and the rest of the table */
+    NGX_REDIS_FAULTS = NGX_REDIS_LOADING + 32
+} ngx_redis_fault_e;
+
+
+/* An error reply: by its first words, what is to be done about it. */
+
+typedef struct {
+    ngx_str_t                  code;
+    const char                *mend;        /* for the log */
+    ngx_uint_t                 drop;        /* this server is of no use now */
+} ngx_redis_refusal_t;
+
+
+/*
+ * A connection has three states, told apart by connection and ready:
+ *
+ *     closed      no connection; a waiting command makes it ask for one
+ *     opening     resolving, connecting, in the handshake
+ *     ready       commands go from waiting to sent to done
+ */
+
+struct ngx_redis_conn_s {
+    ngx_redis_conf_t          *conf;
+    ngx_redis_stats_t         *stats;
+
+    /*
+     * The ways up, to the client.  open: a command waits, answer with
+     * ngx_redis_conn_open() or _fail(), now or later.  done: the command is
+     * the client's again, with an error reply or another; with NULL, none
+     * came.  lost: the connection failed, its commands will be done next.
+     */
+
+    void                       (*open)(ngx_redis_conn_t *conn);
+    void                       (*done)(ngx_redis_conn_t *conn,
+                                   ngx_redis_command_t *cmd,
+                                   const ngx_redis_reply_t *reply);
+    void                       (*lost)(ngx_redis_conn_t *conn);
+    void                      *data;
+
+    ngx_addr_t                *addrs;       /* the client's */
+    ngx_uint_t                 naddrs;
+    ngx_uint_t                 naddr;       /* the one in use, modulo naddrs */
+    ngx_uint_t                 tries;
+    ngx_msec_t                 deadline;    /* of opening */
+
+    ngx_queue_t                waiting;
+    ngx_queue_t                sent;        /* in the order of the replies */
+    ngx_uint_t                 ncommands;   /* in both */
+    ngx_redis_command_t       *writing;     /* last of sent, partly in out */
+
+    ngx_event_t                turn;        /* posted: once a turn */
+
+    ngx_peer_connection_t      peer;
+    ngx_pool_t                *pool;        /* of the present connection */
+    ngx_buf_t                 *in;
+    ngx_buf_t                 *out;
+    ngx_redis_reader_t        *reader;
+    ngx_uint_t                 hello;       /* replies of the handshake due */
+    ngx_int_t                (*take)(ngx_redis_conn_t *conn,
+                                   const ngx_redis_reply_t *reply);
+
+    ngx_log_t                  log;
+    ngx_log_t                  quiet;       /* alerts only */
+    uint64_t                   told;        /* bits: faults of this outage */
+    ngx_msec_t                 logged[NGX_REDIS_FAULTS];
+
+    unsigned                   opening:1;
+    unsigned                   ready:1;
+    unsigned                   down:1;      /* and the log says so */
+};
+
+
+#pragma GCC visibility push(hidden)
+
+
+/* --- conn -------------------------------------------------------------- */
+
+/* Once, at configuration; the ways up are the caller's to fill in. */
+
+void ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf,
+    ngx_redis_stats_t *stats);
+
+/* Takes the command; nothing happens before the turn's end. */
+
+void ngx_redis_conn_submit(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd);
+
+/* Connects to the first of addrs that answers; they stay the caller's. */
+
+void ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
+    ngx_uint_t naddrs);
+
+/* Logs, closes, and hands back every command.  Not from inside a submit. */
+
+void ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
+    ngx_err_t err, const char *reason);
+
+/* The same without a word: nobody is at fault. */
+
+void ngx_redis_conn_drop(ngx_redis_conn_t *conn);
+
+/* Whether the fault is to be logged now, or was just a moment ago. */
+
+ngx_uint_t ngx_redis_conn_tell(ngx_redis_conn_t *conn, ngx_uint_t fault);
+
+
+/* --- reply ------------------------------------------------------------- */
+
+ngx_redis_reader_t *ngx_redis_reader_create(ngx_log_t *log);
+void ngx_redis_reader_destroy(ngx_redis_reader_t *reader);
+
+/*
+ * feed: NGX_OK or NGX_ERROR.  next: NGX_OK, and a reply that lives until the
+ * next call; NGX_AGAIN: more bytes are needed; NGX_ERROR: the stream is of no
+ * use any more, and reader_error() says why.
+ */
+
+ngx_int_t ngx_redis_reader_feed(ngx_redis_reader_t *reader,
+    const u_char *buf, size_t len);
+ngx_int_t ngx_redis_reader_next(ngx_redis_reader_t *reader,
+    const ngx_redis_reply_t **reply);
+const char *ngx_redis_reader_error(ngx_redis_reader_t *reader);
+
+/* Never NULL; fault is its number for ngx_redis_conn_tell(). */
+
+const ngx_redis_refusal_t *ngx_redis_refusal(const ngx_str_t *error,
+    ngx_uint_t *fault);
+
+/* An error reply's text, made fit for a log: no argument, no control. */
+
+#define NGX_REDIS_ERROR_LEN  160
+
+size_t ngx_redis_error_text(const ngx_str_t *error,
+    u_char text[NGX_REDIS_ERROR_LEN]);
+
+/* Room for a command of argc arguments that are len bytes in sum. */
+
+#define ngx_redis_command_len(argc, len)                                      \
+    ((len) + ((argc) + 1) * (sizeof("$\r\n\r\n") - 1 + NGX_SIZE_T_LEN))
+
+u_char *ngx_redis_write_array(u_char *p, ngx_uint_t n);
+u_char *ngx_redis_write_bulk(u_char *p, const ngx_str_t *s);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_REDIS_INTERNAL_H_INCLUDED_ */

@@ -1,0 +1,571 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * Bytes to replies, and commands to bytes: RESP2, the only file that knows
+ * hiredis.  Its reader finds the structure; the objects are ours and lie in
+ * one pool that is emptied before the next reply, so that a small reply costs
+ * no allocation but the bytes' passage through the reader's buffer.
+ *
+ * hiredis sets no bounds of its own, so it is bounded here, whatever a peer
+ * announces: NGX_REDIS_MAX_ELTS elements in one reply, nested ones included,
+ * and NGX_REDIS_MAX_REPLY bytes, parsed or not.  After an error the reader is
+ * dead and the connection is to be closed: nobody can tell where the next
+ * reply begins.
+ *
+ * Commands are written by our own hand: RESP is twenty lines, and a formatter
+ * of hiredis would allocate for each what is then copied into the command.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_redis_internal.h>
+#include <hiredis/hiredis.h>
+
+
+#define NGX_REDIS_POOL_SIZE  4096
+#define NGX_REDIS_POOL_KEEP  65536          /* a bigger reply's goes */
+
+
+/* From 1.0.1 on arrays are counted in size_t; from 1.0.0 there is RESP3. */
+
+#define NGX_REDIS_HIREDIS                                                     \
+    (HIREDIS_MAJOR * 10000 + HIREDIS_MINOR * 100 + HIREDIS_PATCH)
+
+#if (NGX_REDIS_HIREDIS >= 10001)
+typedef size_t  ngx_redis_nelts_t;
+#else
+typedef int     ngx_redis_nelts_t;
+#endif
+
+
+struct ngx_redis_reader_s {
+    redisReader  *hiredis;
+    ngx_log_t    *log;
+    ngx_pool_t   *pool;
+    size_t        size;                     /* of the reply, in the pool */
+    ngx_uint_t    nelts;                    /* of the reply, at all depths */
+    const char   *error;                    /* NULL: ask hiredis */
+    unsigned      done:1;                   /* the reply was handed out */
+};
+
+
+static ngx_int_t ngx_redis_reader_reset(ngx_redis_reader_t *reader);
+static ngx_redis_reply_t *ngx_redis_reader_slot(const redisReadTask *task);
+static void *ngx_redis_reader_alloc(ngx_redis_reader_t *reader, size_t size);
+static void *ngx_redis_create_string(const redisReadTask *task, char *str,
+    size_t len);
+static void *ngx_redis_create_array(const redisReadTask *task,
+    ngx_redis_nelts_t n);
+static void *ngx_redis_create_integer(const redisReadTask *task, long long n);
+static void *ngx_redis_create_nil(const redisReadTask *task);
+static void ngx_redis_free_object(void *obj);
+#if (NGX_REDIS_HIREDIS >= 10000)
+static void *ngx_redis_create_double(const redisReadTask *task, double d,
+    char *str, size_t len);
+static void *ngx_redis_create_bool(const redisReadTask *task, int b);
+#endif
+static u_char *ngx_redis_write_size(u_char *p, u_char type, size_t n);
+
+
+static redisReplyObjectFunctions  ngx_redis_functions = {
+    .createString = ngx_redis_create_string,
+    .createArray = ngx_redis_create_array,
+    .createInteger = ngx_redis_create_integer,
+    .createNil = ngx_redis_create_nil,
+#if (NGX_REDIS_HIREDIS >= 10000)
+    .createDouble = ngx_redis_create_double,
+    .createBool = ngx_redis_create_bool,
+#endif
+    .freeObject = ngx_redis_free_object
+};
+
+
+/*
+ * Error replies by their first words.  The last entry takes all others.
+ * Codes end in a space, so that BUSY is not BUSYKEY.
+ */
+
+static const ngx_redis_refusal_t  ngx_redis_refusals[] = {
+
+    /* this server cannot be used for now: go away, come back */
+
+    { ngx_string("LOADING "),
+      "it is still loading its data and will serve when that is done", 1 },
+    { ngx_string("READONLY "),
+      "it is a read-only replica; the address must lead to the primary", 1 },
+    { ngx_string("MASTERDOWN "),
+      "it is a replica that has lost its primary", 1 },
+    { ngx_string("NOAUTH "),
+      "it wants a password: configure it", 1 },
+    { ngx_string("WRONGPASS "),
+      "the configured user or password is wrong, or the user is off", 1 },
+    { ngx_string("ERR AUTH "),
+      "a password is configured here but none is set there", 1 },
+    { ngx_string("ERR Client sent AUTH"),
+      "a password is configured here but none is set there", 1 },
+    { ngx_string("ERR invalid password"),
+      "the configured password is wrong", 1 },
+    { ngx_string("ERR DB index "),
+      "it has no database of the configured number", 1 },
+    { ngx_string("DENIED "),
+      "it is in protected mode; set a password there or bind it", 1 },
+    { ngx_string("ERR max number of clients"),
+      "raise its maxclients or find out who takes the connections", 1 },
+
+    /* this command cannot be carried out */
+
+    { ngx_string("NOPERM "),
+      "its user lacks a permission; see ACL SETUSER", 0 },
+    { ngx_string("OOM "),
+      "it has reached maxmemory and refuses writes", 0 },
+    { ngx_string("MISCONF "),
+      "it cannot save to its disk and refuses writes; see its log", 0 },
+    { ngx_string("NOREPLICAS "),
+      "it has too few replicas and refuses writes", 0 },
+    { ngx_string("BUSY "),
+      "a script blocks it; see SCRIPT KILL", 0 },
+    { ngx_string("MOVED "),
+      "it is a node of a cluster, which is not supported", 0 },
+    { ngx_string("ASK "),
+      "it is a node of a cluster, which is not supported", 0 },
+    { ngx_string("CROSSSLOT "),
+      "it is a node of a cluster, which is not supported", 0 },
+    { ngx_string("CLUSTERDOWN "),
+      "it is a node of a cluster, which is not supported", 0 },
+    { ngx_string("WRONGTYPE "),
+      "a key holds another type of value than expected", 0 },
+    { ngx_string("ERR unknown command"),
+      "it lacks a command that is needed; is it Redis 6.2 or later?", 0 },
+
+    { ngx_null_string, "the command failed", 0 }
+};
+
+
+ngx_redis_reader_t *
+ngx_redis_reader_create(ngx_log_t *log)
+{
+    ngx_redis_reader_t  *reader;
+
+    reader = ngx_calloc(sizeof(ngx_redis_reader_t), log);
+    if (reader == NULL) {
+        return NULL;
+    }
+
+    reader->log = log;
+
+    reader->pool = ngx_create_pool(NGX_REDIS_POOL_SIZE, log);
+    if (reader->pool == NULL) {
+        ngx_free(reader);
+        return NULL;
+    }
+
+    reader->hiredis = redisReaderCreateWithFunctions(&ngx_redis_functions);
+    if (reader->hiredis == NULL) {
+        ngx_destroy_pool(reader->pool);
+        ngx_free(reader);
+        return NULL;
+    }
+
+    reader->hiredis->privdata = reader;
+
+    return reader;
+}
+
+
+void
+ngx_redis_reader_destroy(ngx_redis_reader_t *reader)
+{
+    redisReaderFree(reader->hiredis);
+
+    if (reader->pool) {
+        ngx_destroy_pool(reader->pool);
+    }
+
+    ngx_free(reader);
+}
+
+
+ngx_int_t
+ngx_redis_reader_feed(ngx_redis_reader_t *reader, const u_char *buf,
+    size_t len)
+{
+    if (redisReaderFeed(reader->hiredis, (const char *) buf, len)
+        != REDIS_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_redis_reader_next(ngx_redis_reader_t *reader,
+    const ngx_redis_reply_t **reply)
+{
+    void         *obj;
+    redisReader  *r;
+
+    r = reader->hiredis;
+
+    if (reader->done && ngx_redis_reader_reset(reader) != NGX_OK) {
+        reader->error = "no memory for a reply";
+        return NGX_ERROR;
+    }
+
+    obj = NULL;
+
+    if (redisReaderGetReply(r, &obj) != REDIS_OK) {
+        return NGX_ERROR;
+    }
+
+    if (obj == NULL) {
+
+        if (r->len - r->pos > NGX_REDIS_MAX_REPLY) {
+            reader->error = "reply is too long";
+            return NGX_ERROR;
+        }
+
+        return NGX_AGAIN;
+    }
+
+    reader->done = 1;
+    *reply = obj;
+
+    return NGX_OK;
+}
+
+
+const char *
+ngx_redis_reader_error(ngx_redis_reader_t *reader)
+{
+    return reader->error ? reader->error : reader->hiredis->errstr;
+}
+
+
+static ngx_int_t
+ngx_redis_reader_reset(ngx_redis_reader_t *reader)
+{
+    if (reader->size <= NGX_REDIS_POOL_KEEP) {
+        ngx_reset_pool(reader->pool);
+
+    } else {
+        ngx_destroy_pool(reader->pool);
+
+        reader->pool = ngx_create_pool(NGX_REDIS_POOL_SIZE, reader->log);
+        if (reader->pool == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    reader->size = 0;
+    reader->nelts = 0;
+    reader->done = 0;
+
+    return NGX_OK;
+}
+
+
+/* Where the object of a task goes: into its array, or on its own. */
+
+static ngx_redis_reply_t *
+ngx_redis_reader_slot(const redisReadTask *task)
+{
+    ngx_redis_reply_t  *array;
+
+    if (task->parent) {
+        array = task->parent->obj;
+        return &array->elts[task->idx];
+    }
+
+    return ngx_redis_reader_alloc(task->privdata, sizeof(ngx_redis_reply_t));
+}
+
+
+static void *
+ngx_redis_reader_alloc(ngx_redis_reader_t *reader, size_t size)
+{
+    void  *p;
+
+    reader->size += size;
+
+    p = ngx_pcalloc(reader->pool, size);
+
+    if (p == NULL) {
+        reader->error = "no memory for a reply";
+    }
+
+    return p;
+}
+
+
+static void *
+ngx_redis_create_string(const redisReadTask *task, char *str, size_t len)
+{
+    ngx_redis_reply_t   *reply;
+    ngx_redis_reader_t  *reader;
+
+    reader = task->privdata;
+
+    if (len > NGX_REDIS_MAX_REPLY
+        || reader->size > NGX_REDIS_MAX_REPLY - len)
+    {
+        reader->error = "reply is too long";
+        return NULL;
+    }
+
+    reply = ngx_redis_reader_slot(task);
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    switch (task->type) {
+
+    case REDIS_REPLY_STRING:
+        reply->type = NGX_REDIS_STRING;
+        break;
+
+    case REDIS_REPLY_STATUS:
+        reply->type = NGX_REDIS_STATUS;
+        break;
+
+    case REDIS_REPLY_ERROR:
+        reply->type = NGX_REDIS_ERROR;
+        break;
+
+    default:
+        reader->error = "reply is not RESP2";
+        return NULL;
+    }
+
+    reply->str.data = ngx_pnalloc(reader->pool, len ? len : 1);
+    if (reply->str.data == NULL) {
+        reader->error = "no memory for a reply";
+        return NULL;
+    }
+
+    ngx_memcpy(reply->str.data, str, len);
+    reply->str.len = len;
+
+    reader->size += len;
+
+    return reply;
+}
+
+
+static void *
+ngx_redis_create_array(const redisReadTask *task, ngx_redis_nelts_t n)
+{
+    ngx_redis_reply_t   *reply;
+    ngx_redis_reader_t  *reader;
+
+    reader = task->privdata;
+
+    if (task->type != REDIS_REPLY_ARRAY) {
+        reader->error = "reply is not RESP2";
+        return NULL;
+    }
+
+    if ((size_t) n > NGX_REDIS_MAX_ELTS - reader->nelts) {
+        reader->error = "reply has too many elements";
+        return NULL;
+    }
+
+    reader->nelts += n;
+
+    reply = ngx_redis_reader_slot(task);
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reply->type = NGX_REDIS_ARRAY;
+    reply->nelts = n;
+
+    if (n == 0) {
+        return reply;
+    }
+
+    reply->elts = ngx_redis_reader_alloc(reader,
+                                         n * sizeof(ngx_redis_reply_t));
+    if (reply->elts == NULL) {
+        return NULL;
+    }
+
+    return reply;
+}
+
+
+static void *
+ngx_redis_create_integer(const redisReadTask *task, long long n)
+{
+    ngx_redis_reply_t  *reply;
+
+    reply = ngx_redis_reader_slot(task);
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reply->type = NGX_REDIS_INTEGER;
+    reply->integer = n;
+
+    return reply;
+}
+
+
+static void *
+ngx_redis_create_nil(const redisReadTask *task)
+{
+    ngx_redis_reply_t  *reply;
+
+    reply = ngx_redis_reader_slot(task);
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reply->type = NGX_REDIS_NIL;
+
+    return reply;
+}
+
+
+static void
+ngx_redis_free_object(void *obj)
+{
+    /* it goes with the pool */
+}
+
+
+#if (NGX_REDIS_HIREDIS >= 10000)
+
+static void *
+ngx_redis_create_double(const redisReadTask *task, double d, char *str,
+    size_t len)
+{
+    ngx_redis_reader_t  *reader = task->privdata;
+
+    reader->error = "reply is not RESP2";
+
+    return NULL;
+}
+
+
+static void *
+ngx_redis_create_bool(const redisReadTask *task, int b)
+{
+    ngx_redis_reader_t  *reader = task->privdata;
+
+    reader->error = "reply is not RESP2";
+
+    return NULL;
+}
+
+#endif
+
+
+/*
+ * Redis before 7.0 wraps what a command inside a script answered: "ERR Error
+ * running script (call to f_…): @user_script:1: -READONLY You can't …".
+ */
+
+const ngx_redis_refusal_t *
+ngx_redis_refusal(const ngx_str_t *error, ngx_uint_t *fault)
+{
+    u_char                     *p, *last;
+    ngx_str_t                   text;
+    ngx_uint_t                  i;
+    const ngx_redis_refusal_t  *refusal;
+
+    text = *error;
+
+    if (text.len > sizeof("ERR Error running script") - 1
+        && ngx_strncmp(text.data, "ERR Error running script",
+                       sizeof("ERR Error running script") - 1) == 0)
+    {
+        last = text.data + text.len;
+        p = ngx_strlcasestrn(text.data, last, (u_char *) ": -",
+                             sizeof(": -") - 2);
+        if (p) {
+            text.data = p + sizeof(": -") - 1;
+            text.len = last - text.data;
+        }
+    }
+
+    for (i = 0; /* void */ ; i++) {
+        refusal = &ngx_redis_refusals[i];
+
+        if (text.len >= refusal->code.len
+            && ngx_strncmp(text.data, refusal->code.data, refusal->code.len)
+               == 0)
+        {
+            *fault = NGX_REDIS_LOADING + i;
+            return refusal;
+        }
+    }
+}
+
+
+size_t
+ngx_redis_error_text(const ngx_str_t *error,
+    u_char text[NGX_REDIS_ERROR_LEN])
+{
+    u_char  ch;
+    size_t  i, len;
+
+    len = ngx_min(error->len, NGX_REDIS_ERROR_LEN);
+
+    for (i = 0; i < len; i++) {
+        ch = error->data[i];
+
+        if (ch == ',' && error->len - i > sizeof(", with args") - 1
+            && ngx_strncmp(&error->data[i], ", with args",
+                           sizeof(", with args") - 1) == 0)
+        {
+            break;
+        }
+
+        text[i] = (ch < 0x20 || ch > 0x7e || ch == '"') ? '?' : ch;
+    }
+
+    return i;
+}
+
+
+u_char *
+ngx_redis_write_array(u_char *p, ngx_uint_t n)
+{
+    return ngx_redis_write_size(p, '*', n);
+}
+
+
+u_char *
+ngx_redis_write_bulk(u_char *p, const ngx_str_t *s)
+{
+    p = ngx_redis_write_size(p, '$', s->len);
+    p = ngx_cpymem(p, s->data, s->len);
+
+    *p++ = CR; *p++ = LF;
+
+    return p;
+}
+
+
+static u_char *
+ngx_redis_write_size(u_char *p, u_char type, size_t n)
+{
+    u_char  *digit, digits[NGX_SIZE_T_LEN];
+
+    digit = digits + NGX_SIZE_T_LEN;
+
+    do {
+        *--digit = (u_char) (n % 10 + '0');
+        n /= 10;
+    } while (n);
+
+    *p++ = type;
+    p = ngx_cpymem(p, digit, digits + NGX_SIZE_T_LEN - digit);
+    *p++ = CR; *p++ = LF;
+
+    return p;
+}
