@@ -1,0 +1,410 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * The domain: access tokens, their records, and how one asks about them.
+ * It sees the wire (ngx_redis.h) and nginx core, and no HTTP.
+ *
+ *     ngx_access_token_format.c   the string: parse, generate, digest
+ *     ngx_access_token_record.c   the record to and from Redis fields
+ *     ngx_access_token_store.c    keys and commands: load, create, change
+ *     ngx_access_token_script.c   the Lua of each change
+ *     ngx_access_token_lookup.c   the question of the edge, single flight
+ *
+ * Return codes: NGX_OK done, NGX_DECLINED definitely not, NGX_AGAIN a
+ * callback will come, NGX_ERROR cannot know.
+ */
+
+
+#ifndef _NGX_ACCESS_TOKEN_H_INCLUDED_
+#define _NGX_ACCESS_TOKEN_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_redis.h>
+
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ *   at_ KkQ2 0TqX8zBc r4Wm0Pq7 <32 characters> <6 characters>
+ *       tag  time     random   secret          checksum
+ *       \------- id --------/
+ */
+
+#define NGX_ACCESS_TOKEN_TAG_LEN        4
+#define NGX_ACCESS_TOKEN_TIME_LEN       8
+#define NGX_ACCESS_TOKEN_ID_LEN         20
+#define NGX_ACCESS_TOKEN_SECRET_LEN     32
+#define NGX_ACCESS_TOKEN_CHECKSUM_LEN   6
+#define NGX_ACCESS_TOKEN_DIGEST_LEN     32
+#define NGX_ACCESS_TOKEN_USER_LEN       19      /* tu_ and 16 random */
+#define NGX_ACCESS_TOKEN_PREFIX_MAX     16
+#define NGX_ACCESS_TOKEN_MAX_LEN                                              \
+    (NGX_ACCESS_TOKEN_PREFIX_MAX + 1 + NGX_ACCESS_TOKEN_ID_LEN                \
+     + NGX_ACCESS_TOKEN_SECRET_LEN + NGX_ACCESS_TOKEN_CHECKSUM_LEN)
+
+#define NGX_ACCESS_TOKEN_OWNER_MAX      64      /* bytes of an id of an owner */
+#define NGX_ACCESS_TOKEN_NAME_MAX       100     /* characters of UTF-8 */
+#define NGX_ACCESS_TOKEN_DESCR_MAX      255     /* characters of UTF-8 */
+#define NGX_ACCESS_TOKEN_ACTOR_MAX      128     /* bytes */
+#define NGX_ACCESS_TOKEN_GRACE_MAX      86400   /* seconds */
+
+#define NGX_ACCESS_TOKEN_RETENTION      (30 * 86400)
+
+
+/* Why a request is let through or is not; the words of $…_verdict. */
+
+typedef enum {
+    NGX_ACCESS_TOKEN_UNAVAILABLE = 0,       /* the truth cannot be had */
+    NGX_ACCESS_TOKEN_ACTIVE,
+    NGX_ACCESS_TOKEN_MISSING,
+    NGX_ACCESS_TOKEN_MALFORMED,
+    NGX_ACCESS_TOKEN_UNKNOWN,
+    NGX_ACCESS_TOKEN_REVOKED,
+    NGX_ACCESS_TOKEN_EXPIRED,
+    NGX_ACCESS_TOKEN_FORBIDDEN
+} ngx_access_token_verdict_e;
+
+
+/* The public part of a presented token and the digest of it. */
+
+typedef struct {
+    u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
+    u_char                        digest[NGX_ACCESS_TOKEN_DIGEST_LEN];
+} ngx_access_token_key_t;
+
+
+/* An empty group: the organization itself. */
+
+typedef struct {
+    ngx_str_t                     organization;
+    ngx_str_t                     group;
+} ngx_access_token_owner_t;
+
+
+/* A record.  Times are seconds since the epoch; 0 means never. */
+
+typedef struct {
+    u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
+    u_char                        digest[NGX_ACCESS_TOKEN_DIGEST_LEN];
+
+    /* the digest before the last rotation, good until previous_until */
+    u_char                        previous[NGX_ACCESS_TOKEN_DIGEST_LEN];
+    time_t                        previous_until;
+
+    ngx_access_token_owner_t      owner;
+    ngx_str_t                     name;
+    ngx_str_t                     technical_user;
+    time_t                        expires;
+    uint64_t                      version;      /* grows with each change */
+
+    unsigned                      admin:1;
+    unsigned                      revoked:1;
+
+    /* the edge does not load what follows */
+
+    ngx_str_t                     description;
+    ngx_str_t                     created_by;
+    ngx_str_t                     revoked_by;
+    time_t                        created;
+    time_t                        revoked_at;
+    time_t                        last_used;
+
+    /* of record.c: fields and chunks read, and chunks of full length */
+
+    uint64_t                      seen;
+    uint64_t                      full;
+} ngx_access_token_t;
+
+
+/* --- format ------------------------------------------------------------ */
+
+/*
+ * NGX_OK: token is well-formed, its prefix is right, its checksum fits, and
+ * key is filled in; NGX_DECLINED: it is not; NGX_ERROR: no digest to be had.
+ */
+
+ngx_int_t ngx_access_token_parse(const ngx_str_t *prefix,
+    const ngx_str_t *token, ngx_access_token_key_t *key);
+
+/*
+ * Writes a new token to token->data, which holds NGX_ACCESS_TOKEN_MAX_LEN, and
+ * sets its length; fills in key.  With id NULL the id is new too, made of the
+ * organization's tag and now (ms since the epoch).  The caller wipes
+ * token->data with ngx_explicit_memzero() once it is sent.
+ */
+
+ngx_int_t ngx_access_token_generate(const ngx_str_t *prefix,
+    const ngx_str_t *organization, const u_char *id, uint64_t now,
+    ngx_str_t *token, ngx_access_token_key_t *key);
+
+/* A new id of a technical user: NGX_ACCESS_TOKEN_USER_LEN bytes to buf. */
+
+ngx_int_t ngx_access_token_generate_user(u_char *buf);
+
+/* The organization's tag: NGX_ACCESS_TOKEN_TAG_LEN bytes to buf. */
+
+ngx_int_t ngx_access_token_tag(const ngx_str_t *organization, u_char *buf);
+
+/* NGX_OK if the 20 bytes may be an id: base62. */
+
+ngx_int_t ngx_access_token_check_id(const ngx_str_t *id);
+
+/* NGX_OK if the string may be the id of a technical user. */
+
+ngx_int_t ngx_access_token_check_user(const ngx_str_t *id);
+
+/* NGX_OK if the string may be the id of an organization or of a group. */
+
+ngx_int_t ngx_access_token_check_owner(const ngx_str_t *id);
+
+/* SHA-256 of any string, 32 bytes to digest; for root credentials. */
+
+ngx_int_t ngx_access_token_digest(const ngx_str_t *text, u_char *digest);
+
+/* Compares two digests in constant time; 1 if equal. */
+
+ngx_uint_t ngx_access_token_digest_equal(const u_char *a, const u_char *b);
+
+
+/* --- record ------------------------------------------------------------ */
+
+/*
+ * In Redis a record is a hash of short fields, no value above 64 bytes; a
+ * longer text goes on in the next chunk (n, n1, n2 …).
+ *
+ *   h digest (raw)        p previous digest (raw)   q previous until
+ *   o organization        g group ("" none)         a admin 0|1
+ *   s status a|r          e expires (0 never)       u technical user
+ *   v version             n n1 … n6 name            d d1 … d15 description
+ *   c created             b b1 created by           x revoked at
+ *   y y1 revoked by
+ */
+
+/* The fields that the edge asks for, in the order of its HMGET. */
+
+extern const ngx_str_t  ngx_access_token_edge_fields[];
+extern const ngx_uint_t  ngx_access_token_edge_nfields;
+
+/*
+ * Takes one field of a record into t (zeroed at first); texts are copied to
+ * pool.  Chunks of a text come in any order.  A nil value is passed as NULL
+ * and counts as absent.  NGX_OK; NGX_DECLINED: a value of the wrong form;
+ * NGX_ERROR: no memory.  Unknown fields are ignored.
+ */
+
+ngx_int_t ngx_access_token_record_set(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_str_t *field, const ngx_str_t *value);
+
+/*
+ * After the last field.  edge: only the edge's fields are needed.  NGX_OK;
+ * NGX_DECLINED: a field is missing or contradicts another: field then names
+ * the first such one for the log.
+ */
+
+ngx_int_t ngx_access_token_record_check(ngx_access_token_t *t, ngx_uint_t edge,
+    ngx_str_t *field);
+
+/*
+ * Appends the fields and values of a text (its chunks), or of the whole
+ * record, to an array of ngx_str_t; values may point into t.
+ */
+
+ngx_int_t ngx_access_token_record_text(ngx_array_t *args, u_char field,
+    const ngx_str_t *text);
+ngx_int_t ngx_access_token_record_fields(ngx_array_t *args,
+    const ngx_access_token_t *t);
+
+/* Appends all chunk names of a text's field to args: for HDEL before a set. */
+
+ngx_int_t ngx_access_token_record_chunks(ngx_array_t *args, u_char field);
+
+/*
+ * What the token is at the time now: EXPIRED before REVOKED before ACTIVE;
+ * REVOKED and EXPIRED come before any question of secrets or coverage.
+ */
+
+ngx_access_token_verdict_e ngx_access_token_status(const ngx_access_token_t *t,
+    time_t now);
+
+/*
+ * The verdict on a presented token: UNKNOWN if its digest is neither the
+ * record's nor, within the grace, the previous one; else its status.
+ */
+
+ngx_access_token_verdict_e ngx_access_token_judge(const ngx_access_token_t *t,
+    const ngx_access_token_key_t *key, time_t now);
+
+
+/* --- store ------------------------------------------------------------- */
+
+typedef struct {
+    ngx_redis_t                  *redis;
+    ngx_str_t                     key_prefix;   /* "at:" */
+    ngx_str_t                     token_prefix; /* "at", without the "_" */
+    ngx_rbtree_t                  flights;      /* of lookup.c, per worker */
+    ngx_rbtree_node_t             sentinel;
+} ngx_access_token_store_t;
+
+/* Prepares what is constant (script digests); at configuration. */
+
+void ngx_access_token_store_init(ngx_access_token_store_t *store);
+
+/*
+ * Asks Redis for the edge's fields of one record, in exactly one command.
+ * NGX_AGAIN: handler is called once with rc NGX_OK: t is the record (it and
+ * its texts live until the handler returns), NGX_DECLINED: there is none,
+ * NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.
+ */
+
+typedef void (*ngx_access_token_load_pt)(void *data, ngx_int_t rc,
+    ngx_access_token_t *t);
+
+ngx_int_t ngx_access_token_store_load(ngx_access_token_store_t *store,
+    const u_char *id, ngx_access_token_load_pt handler, void *data);
+
+
+typedef struct ngx_access_token_op_s  ngx_access_token_op_t;
+
+/*
+ * One question or change of the admin API.  It lies in the caller's memory,
+ * and results go to pool; the handler is called exactly once, later, unless
+ * the op is cancelled (a change goes on in Redis all the same).
+ *
+ * rc: NGX_OK; NGX_DECLINED no such token at that owner; NGX_BUSY the token's
+ * status forbids it (tokens[0] shows it); NGX_ERROR cannot know.
+ */
+
+struct ngx_access_token_op_s {
+    ngx_access_token_store_t     *store;
+    ngx_pool_t                   *pool;
+    void                        (*handler)(ngx_access_token_op_t *op);
+    void                         *data;
+
+    /* for the audit and created_by, revoked_by */
+    ngx_str_t                     actor;        /* root, token:ID, user:NAME */
+    ngx_str_t                     address;      /* of the client */
+
+    ngx_int_t                     rc;
+    ngx_access_token_t           *tokens;
+    ngx_str_t                    *names;        /* of organizations, groups */
+    ngx_uint_t                    n;            /* of tokens or of names */
+    ngx_str_t                     next_cursor;  /* empty: the end */
+
+    ngx_redis_command_t          *command;      /* of store.c */
+    void                         *state;        /* of store.c */
+};
+
+/* What to change; a NULL pointer leaves as it is. */
+
+typedef struct {
+    ngx_str_t                    *name;
+    ngx_str_t                    *description;
+    time_t                       *expires;
+} ngx_access_token_patch_t;
+
+typedef struct {
+    ngx_uint_t                    limit;        /* 1 .. 100 */
+    ngx_str_t                     cursor;       /* empty: from the newest */
+    ngx_str_t                     search;       /* in names; ASCII case-blind */
+    ngx_access_token_verdict_e    status;       /* 0: all */
+    ngx_int_t                     admin;        /* -1 all, 0 user, 1 admin */
+} ngx_access_token_filter_t;
+
+/*
+ * All return NGX_AGAIN: the handler will be called; or NGX_ERROR: it could not
+ * be sent.  Each change is one script: record, index, groups, organizations,
+ * audit and PUBLISH together or not at all.  After a change tokens[0] is the
+ * record as it is now (none after a delete).
+ */
+
+/* t is complete but for version; ids and digests by generate(). */
+
+ngx_int_t ngx_access_token_store_create(ngx_access_token_op_t *op,
+    const ngx_access_token_t *t);
+
+ngx_int_t ngx_access_token_store_get(ngx_access_token_op_t *op,
+    const ngx_access_token_owner_t *owner, const u_char *id);
+
+ngx_int_t ngx_access_token_store_patch(ngx_access_token_op_t *op,
+    const ngx_access_token_owner_t *owner, const u_char *id,
+    const ngx_access_token_patch_t *patch);
+
+/* NGX_BUSY: activate of an expired token. */
+
+ngx_int_t ngx_access_token_store_revoke(ngx_access_token_op_t *op,
+    const ngx_access_token_owner_t *owner, const u_char *id);
+ngx_int_t ngx_access_token_store_activate(ngx_access_token_op_t *op,
+    const ngx_access_token_owner_t *owner, const u_char *id);
+
+/* grace in seconds; NGX_BUSY: the token is revoked or expired. */
+
+ngx_int_t ngx_access_token_store_rotate(ngx_access_token_op_t *op,
+    const ngx_access_token_owner_t *owner, const ngx_access_token_key_t *key,
+    time_t grace);
+
+ngx_int_t ngx_access_token_store_delete(ngx_access_token_op_t *op,
+    const ngx_access_token_owner_t *owner, const u_char *id);
+
+/*
+ * A page of tokens, newest first, into tokens and n; with a filter it may be
+ * shorter than limit and still have a next_cursor.
+ */
+
+ngx_int_t ngx_access_token_store_list(ngx_access_token_op_t *op,
+    const ngx_access_token_owner_t *owner,
+    const ngx_access_token_filter_t *filter);
+
+/* A page of names in byte order; cursor is the last name seen. */
+
+ngx_int_t ngx_access_token_store_groups(ngx_access_token_op_t *op,
+    const ngx_str_t *organization, ngx_uint_t limit, const ngx_str_t *cursor);
+ngx_int_t ngx_access_token_store_organizations(ngx_access_token_op_t *op,
+    ngx_uint_t limit, const ngx_str_t *cursor);
+
+/* The handler will not be called. */
+
+void ngx_access_token_store_cancel(ngx_access_token_op_t *op);
+
+
+/* --- lookup ------------------------------------------------------------ */
+
+typedef struct ngx_access_token_lookup_s  ngx_access_token_lookup_t;
+
+/*
+ * One request's question: is this token good?  It lies in the caller's
+ * memory; key, pool, handler and data are the caller's to fill in.
+ */
+
+struct ngx_access_token_lookup_s {
+    ngx_queue_t                   queue;        /* of lookup.c */
+    ngx_access_token_key_t        key;
+    ngx_pool_t                   *pool;         /* texts of the token go here */
+    void                        (*handler)(ngx_access_token_lookup_t *l);
+    void                         *data;
+
+    ngx_access_token_verdict_e    verdict;
+    ngx_access_token_t           *token;        /* in pool; NULL if unknown
+                                                   or unavailable */
+    unsigned                      waiting:1;
+};
+
+/*
+ * NGX_OK: verdict and token are set.  NGX_AGAIN: the handler will be called
+ * once, later, with them set; cancel before the memory goes.  Anything that
+ * cannot be known is NGX_OK with UNAVAILABLE.  Requests for one id share one
+ * command; each is judged by its own digest.
+ */
+
+ngx_int_t ngx_access_token_lookup(ngx_access_token_store_t *store,
+    ngx_access_token_lookup_t *l);
+void ngx_access_token_lookup_cancel(ngx_access_token_lookup_t *l);
+
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_ACCESS_TOKEN_H_INCLUDED_ */

@@ -1,0 +1,900 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * The record to and from the fields of a Redis hash.
+ *
+ * One table says what each field is.  Reading is strict: a value has one
+ * spelling, and whatever else is found there is refused and named, never
+ * guessed, for a guess here could let somebody in.  Writing is as strict: no
+ * text is written that would not be read back.
+ *
+ * Redis triples the memory of a hash when a value exceeds 64 bytes, so long
+ * texts lie in chunks: n, n1, n2 …, 64 bytes each but for the last.  A chunk
+ * may end in the middle of a UTF-8 character.  Chunks come in any order: each
+ * is copied to its place, and has a bit in "seen", and one in "full" if its
+ * length is 64.  A text is whole if its chunks have no gap and none but the
+ * last is short.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_access_token.h>
+
+
+#define NGX_ACCESS_TOKEN_CHUNK       64     /* bytes of a value */
+
+#define NGX_ACCESS_TOKEN_MAX_TIME    253402300799   /* 9999-12-31T23:59:59Z */
+#define NGX_ACCESS_TOKEN_MAX_NUMBER  9223372036854775807    /* of HINCRBY */
+
+#define NGX_ACCESS_TOKEN_BAD_UTF8    0xffffffff
+
+
+#define ngx_access_token_member(t, f, type)                                   \
+    ((type *) (void *) ((u_char *) (t) + (f)->offset))
+
+/* The bits of one field, the first chunk lowest. */
+
+#define ngx_access_token_bits(bits, f)                                        \
+    ((bits) >> (f)->bit & (((uint64_t) 1 << ngx_max((f)->chunks, 1)) - 1))
+
+
+typedef struct ngx_access_token_field_s  ngx_access_token_field_t;
+
+typedef ngx_int_t (*ngx_access_token_set_pt)(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f,
+    const ngx_str_t *value);
+
+struct ngx_access_token_field_s {
+    ngx_str_t                 name;
+    ngx_uint_t                bit;      /* in seen; a text's first */
+    size_t                    offset;   /* in ngx_access_token_t */
+    ngx_access_token_set_pt   set;      /* NULL: a text in chunks */
+    ngx_uint_t                min;      /* of a number; of bytes of a string,
+                                           of characters of a text */
+    ngx_uint_t                max;      /* of characters of a text */
+    ngx_uint_t                chunks;   /* of a text, at most */
+};
+
+
+static const ngx_access_token_field_t *ngx_access_token_field(u_char letter);
+static ngx_int_t ngx_access_token_chunk(const ngx_access_token_field_t *f,
+    const ngx_str_t *name, ngx_uint_t *chunk);
+
+static ngx_int_t ngx_access_token_set_digest(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f,
+    const ngx_str_t *value);
+static ngx_int_t ngx_access_token_set_owner(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f,
+    const ngx_str_t *value);
+static ngx_int_t ngx_access_token_set_user(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f,
+    const ngx_str_t *value);
+static ngx_int_t ngx_access_token_set_admin(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f,
+    const ngx_str_t *value);
+static ngx_int_t ngx_access_token_set_status(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f,
+    const ngx_str_t *value);
+static ngx_int_t ngx_access_token_set_time(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f,
+    const ngx_str_t *value);
+static ngx_int_t ngx_access_token_set_version(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f,
+    const ngx_str_t *value);
+
+static ngx_int_t ngx_access_token_set_chunk(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f, ngx_uint_t chunk,
+    const ngx_str_t *value);
+static ngx_int_t ngx_access_token_copy(ngx_str_t *dst, ngx_pool_t *pool,
+    const ngx_str_t *value);
+static ngx_int_t ngx_access_token_number(const ngx_str_t *value, uint64_t min,
+    uint64_t max, uint64_t *number);
+
+static ngx_int_t ngx_access_token_check_pair(const ngx_access_token_t *t,
+    u_char a, u_char b, ngx_str_t *field);
+static ngx_int_t ngx_access_token_check_chunks(const ngx_access_token_t *t,
+    const ngx_access_token_field_t *f);
+static ngx_int_t ngx_access_token_check_text(
+    const ngx_access_token_field_t *f, const ngx_str_t *text);
+static uint32_t ngx_access_token_utf8(const u_char **p, const u_char *last);
+
+static ngx_int_t ngx_access_token_push_chunk_name(ngx_array_t *args,
+    u_char field, ngx_uint_t chunk);
+static ngx_int_t ngx_access_token_push(ngx_array_t *args, const void *data,
+    size_t len);
+static ngx_int_t ngx_access_token_push_field(ngx_array_t *args,
+    const char *field, const void *data, size_t len);
+static ngx_int_t ngx_access_token_push_number(ngx_array_t *args,
+    const char *field, uint64_t number);
+static ngx_int_t ngx_access_token_push_required(ngx_array_t *args,
+    const ngx_access_token_t *t);
+static ngx_int_t ngx_access_token_push_optional(ngx_array_t *args,
+    const ngx_access_token_t *t);
+
+
+const ngx_str_t  ngx_access_token_edge_fields[] = {
+    ngx_string("h"), ngx_string("p"), ngx_string("q"), ngx_string("o"),
+    ngx_string("g"), ngx_string("a"), ngx_string("s"), ngx_string("e"),
+    ngx_string("u"), ngx_string("v"), ngx_string("n"), ngx_string("n1"),
+    ngx_string("n2"), ngx_string("n3"), ngx_string("n4"), ngx_string("n5"),
+    ngx_string("n6")
+};
+
+const ngx_uint_t  ngx_access_token_edge_nfields =
+    sizeof(ngx_access_token_edge_fields) / sizeof(ngx_str_t);
+
+
+/* The order is that in which a missing field is named. */
+
+static const ngx_access_token_field_t  ngx_access_token_fields[] = {
+
+    { ngx_string("h"), 0, offsetof(ngx_access_token_t, digest),
+      ngx_access_token_set_digest, 0, 0, 0 },
+
+    { ngx_string("p"), 1, offsetof(ngx_access_token_t, previous),
+      ngx_access_token_set_digest, 0, 0, 0 },
+
+    { ngx_string("q"), 2, offsetof(ngx_access_token_t, previous_until),
+      ngx_access_token_set_time, 1, 0, 0 },
+
+    { ngx_string("o"), 3, offsetof(ngx_access_token_t, owner.organization),
+      ngx_access_token_set_owner, 1, 0, 0 },
+
+    { ngx_string("g"), 4, offsetof(ngx_access_token_t, owner.group),
+      ngx_access_token_set_owner, 0, 0, 0 },
+
+    { ngx_string("a"), 5, 0, ngx_access_token_set_admin, 0, 0, 0 },
+
+    { ngx_string("s"), 6, 0, ngx_access_token_set_status, 0, 0, 0 },
+
+    { ngx_string("e"), 7, offsetof(ngx_access_token_t, expires),
+      ngx_access_token_set_time, 0, 0, 0 },
+
+    { ngx_string("u"), 8, offsetof(ngx_access_token_t, technical_user),
+      ngx_access_token_set_user, 0, 0, 0 },
+
+    { ngx_string("v"), 9, offsetof(ngx_access_token_t, version),
+      ngx_access_token_set_version, 1, 0, 0 },
+
+    { ngx_string("n"), 16, offsetof(ngx_access_token_t, name),
+      NULL, 1, NGX_ACCESS_TOKEN_NAME_MAX, 7 },
+
+    { ngx_string("c"), 10, offsetof(ngx_access_token_t, created),
+      ngx_access_token_set_time, 1, 0, 0 },
+
+    { ngx_string("b"), 24, offsetof(ngx_access_token_t, created_by),
+      NULL, 1, NGX_ACCESS_TOKEN_ACTOR_MAX, 2 },
+
+    { ngx_string("x"), 11, offsetof(ngx_access_token_t, revoked_at),
+      ngx_access_token_set_time, 1, 0, 0 },
+
+    { ngx_string("y"), 28, offsetof(ngx_access_token_t, revoked_by),
+      NULL, 1, NGX_ACCESS_TOKEN_ACTOR_MAX, 2 },
+
+    { ngx_string("d"), 32, offsetof(ngx_access_token_t, description),
+      NULL, 0, NGX_ACCESS_TOKEN_DESCR_MAX, 16 },
+
+    { ngx_null_string, 0, 0, NULL, 0, 0, 0 }
+};
+
+static const char  ngx_access_token_edge_needs[] = "hogaseuvn";
+static const char  ngx_access_token_full_needs[] = "hogaseuvncb";
+
+
+ngx_int_t
+ngx_access_token_record_set(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_str_t *field, const ngx_str_t *value)
+{
+    uint64_t                         bit;
+    ngx_int_t                        rc;
+    ngx_uint_t                       chunk;
+    const ngx_access_token_field_t  *f;
+
+    if (value == NULL || field->len == 0) {
+        return NGX_OK;
+    }
+
+    f = ngx_access_token_field(field->data[0]);
+
+    if (f == NULL || ngx_access_token_chunk(f, field, &chunk) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    bit = (uint64_t) 1 << (f->bit + chunk);
+
+    if ((t->seen & bit) || value->len > NGX_ACCESS_TOKEN_CHUNK) {
+        return NGX_DECLINED;
+    }
+
+    if (f->set) {
+        rc = f->set(t, pool, f, value);
+
+    } else {
+        rc = ngx_access_token_set_chunk(t, pool, f, chunk, value);
+    }
+
+    if (rc == NGX_OK) {
+        t->seen |= bit;
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_access_token_record_check(ngx_access_token_t *t, ngx_uint_t edge,
+    ngx_str_t *field)
+{
+    const char                      *needs;
+    const ngx_access_token_field_t  *f;
+
+    needs = edge ? ngx_access_token_edge_needs : ngx_access_token_full_needs;
+
+    for (f = ngx_access_token_fields; f->name.len; f++) {
+        *field = f->name;
+
+        if (!(t->seen >> f->bit & 1)
+            && ngx_strchr(needs, f->name.data[0]) != NULL)
+        {
+            return NGX_DECLINED;
+        }
+
+        if (f->set == NULL && ngx_access_token_check_chunks(t, f) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (ngx_access_token_check_pair(t, 'p', 'q', field) != NGX_OK
+        || ngx_access_token_check_pair(t, 'x', 'y', field) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_str_null(field);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_access_token_record_text(ngx_array_t *args, u_char field,
+    const ngx_str_t *text)
+{
+    size_t                           n, size;
+    const ngx_access_token_field_t  *f;
+
+    f = ngx_access_token_field(field);
+
+    if (f == NULL || f->chunks == 0) {
+        return NGX_ERROR;
+    }
+
+    if (text->len > f->chunks * NGX_ACCESS_TOKEN_CHUNK
+        || ngx_access_token_check_text(f, text) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    for (n = 0; n < text->len; n += size) {
+        size = ngx_min(text->len - n, NGX_ACCESS_TOKEN_CHUNK);
+
+        if (ngx_access_token_push_chunk_name(args, field,
+                                             n / NGX_ACCESS_TOKEN_CHUNK)
+            != NGX_OK
+            || ngx_access_token_push(args, text->data + n, size)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_access_token_record_fields(ngx_array_t *args, const ngx_access_token_t *t)
+{
+    ngx_int_t                        rc;
+    const ngx_access_token_field_t  *f;
+
+    for (f = ngx_access_token_fields; f->name.len; f++) {
+
+        if (f->set != NULL
+            || (f->name.data[0] == 'y' && t->revoked_at == 0))
+        {
+            continue;
+        }
+
+        rc = ngx_access_token_record_text(args, f->name.data[0],
+                                  ngx_access_token_member(t, f, ngx_str_t));
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (ngx_access_token_push_required(args, t) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_access_token_push_optional(args, t);
+}
+
+
+ngx_int_t
+ngx_access_token_record_chunks(ngx_array_t *args, u_char field)
+{
+    ngx_uint_t                       i;
+    const ngx_access_token_field_t  *f;
+
+    f = ngx_access_token_field(field);
+
+    if (f == NULL || f->chunks == 0) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < f->chunks; i++) {
+        if (ngx_access_token_push_chunk_name(args, field, i) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_access_token_verdict_e
+ngx_access_token_status(const ngx_access_token_t *t, time_t now)
+{
+    if (t->expires != 0 && now >= t->expires) {
+        return NGX_ACCESS_TOKEN_EXPIRED;
+    }
+
+    return t->revoked ? NGX_ACCESS_TOKEN_REVOKED : NGX_ACCESS_TOKEN_ACTIVE;
+}
+
+
+/*
+ * Nobody learns anything of a token who does not hold it, so the digest comes
+ * before the status.
+ */
+
+ngx_access_token_verdict_e
+ngx_access_token_judge(const ngx_access_token_t *t,
+    const ngx_access_token_key_t *key, time_t now)
+{
+    if (ngx_access_token_digest_equal(t->digest, key->digest)) {
+        return ngx_access_token_status(t, now);
+    }
+
+    if (now < t->previous_until
+        && ngx_access_token_digest_equal(t->previous, key->digest))
+    {
+        return ngx_access_token_status(t, now);
+    }
+
+    return NGX_ACCESS_TOKEN_UNKNOWN;
+}
+
+
+static const ngx_access_token_field_t *
+ngx_access_token_field(u_char letter)
+{
+    const ngx_access_token_field_t  *f;
+
+    for (f = ngx_access_token_fields; f->name.len; f++) {
+        if (f->name.data[0] == letter) {
+            return f;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Which chunk of the field a name means; other names are of no field. */
+
+static ngx_int_t
+ngx_access_token_chunk(const ngx_access_token_field_t *f,
+    const ngx_str_t *name, ngx_uint_t *chunk)
+{
+    uint64_t   n;
+    ngx_str_t  digits;
+
+    *chunk = 0;
+
+    if (name->len == 1) {
+        return NGX_OK;
+    }
+
+    if (f->chunks == 0) {
+        return NGX_DECLINED;
+    }
+
+    digits.len = name->len - 1;
+    digits.data = name->data + 1;
+
+    if (ngx_access_token_number(&digits, 1, f->chunks - 1, &n) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    *chunk = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_access_token_set_digest(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_access_token_field_t *f, const ngx_str_t *value)
+{
+    if (value->len != NGX_ACCESS_TOKEN_DIGEST_LEN) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(ngx_access_token_member(t, f, u_char), value->data,
+               NGX_ACCESS_TOKEN_DIGEST_LEN);
+
+    return NGX_OK;
+}
+
+
+/* Without a group the token is the organization's. */
+
+static ngx_int_t
+ngx_access_token_set_owner(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_access_token_field_t *f, const ngx_str_t *value)
+{
+    if (value->len == 0 && f->min == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_access_token_check_owner(value) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_access_token_copy(ngx_access_token_member(t, f, ngx_str_t),
+                                 pool, value);
+}
+
+
+static ngx_int_t
+ngx_access_token_set_user(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_access_token_field_t *f, const ngx_str_t *value)
+{
+    if (ngx_access_token_check_user(value) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_access_token_copy(ngx_access_token_member(t, f, ngx_str_t),
+                                 pool, value);
+}
+
+
+static ngx_int_t
+ngx_access_token_set_admin(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_access_token_field_t *f, const ngx_str_t *value)
+{
+    if (value->len != 1 || (value->data[0] != '0' && value->data[0] != '1')) {
+        return NGX_DECLINED;
+    }
+
+    t->admin = (value->data[0] == '1');
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_access_token_set_status(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_access_token_field_t *f, const ngx_str_t *value)
+{
+    if (value->len != 1 || (value->data[0] != 'a' && value->data[0] != 'r')) {
+        return NGX_DECLINED;
+    }
+
+    t->revoked = (value->data[0] == 'r');
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_access_token_set_time(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_access_token_field_t *f, const ngx_str_t *value)
+{
+    uint64_t  n;
+
+    if (ngx_access_token_number(value, f->min, NGX_ACCESS_TOKEN_MAX_TIME, &n)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    *ngx_access_token_member(t, f, time_t) = (time_t) n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_access_token_set_version(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_access_token_field_t *f, const ngx_str_t *value)
+{
+    return ngx_access_token_number(value, f->min, NGX_ACCESS_TOKEN_MAX_NUMBER,
+                                   &t->version);
+}
+
+
+/*
+ * A text that is one short chunk, as nearly all are, takes its own length of
+ * memory; any other, room for all its chunks.
+ */
+
+static ngx_int_t
+ngx_access_token_set_chunk(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_access_token_field_t *f, ngx_uint_t chunk,
+    const ngx_str_t *value)
+{
+    size_t      start, size;
+    uint64_t    seen, full;
+    ngx_str_t  *text;
+
+    text = ngx_access_token_member(t, f, ngx_str_t);
+    seen = ngx_access_token_bits(t->seen, f);
+    full = ngx_access_token_bits(t->full, f);
+
+    if ((chunk > 0 && value->len == 0)
+        || (seen & ~full & 1))
+    {
+        return NGX_DECLINED;
+    }
+
+    if (seen == 0) {
+        size = f->chunks * NGX_ACCESS_TOKEN_CHUNK;
+
+        if (chunk == 0 && value->len < NGX_ACCESS_TOKEN_CHUNK) {
+            size = value->len;
+        }
+
+        text->data = ngx_pnalloc(pool, size);
+        if (text->data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    start = chunk * NGX_ACCESS_TOKEN_CHUNK;
+
+    ngx_memcpy(text->data + start, value->data, value->len);
+    text->len = ngx_max(text->len, start + value->len);
+
+    if (value->len == NGX_ACCESS_TOKEN_CHUNK) {
+        t->full |= (uint64_t) 1 << (f->bit + chunk);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_access_token_copy(ngx_str_t *dst, ngx_pool_t *pool,
+    const ngx_str_t *value)
+{
+    dst->data = ngx_pnalloc(pool, value->len);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(dst->data, value->data, value->len);
+    dst->len = value->len;
+
+    return NGX_OK;
+}
+
+
+/* Decimal digits and nothing else; no zero in front, so one spelling. */
+
+static ngx_int_t
+ngx_access_token_number(const ngx_str_t *value, uint64_t min, uint64_t max,
+    uint64_t *number)
+{
+    size_t    i;
+    u_char    c;
+    uint64_t  n;
+
+    if (value->len == 0 || (value->len > 1 && value->data[0] == '0')) {
+        return NGX_DECLINED;
+    }
+
+    n = 0;
+
+    for (i = 0; i < value->len; i++) {
+        c = value->data[i];
+
+        if (c < '0' || c > '9' || n > max / 10) {
+            return NGX_DECLINED;
+        }
+
+        n = n * 10 + (c - '0');
+    }
+
+    if (n < min || n > max) {
+        return NGX_DECLINED;
+    }
+
+    *number = n;
+
+    return NGX_OK;
+}
+
+
+/* Two fields that mean nothing one without the other. */
+
+static ngx_int_t
+ngx_access_token_check_pair(const ngx_access_token_t *t, u_char a, u_char b,
+    ngx_str_t *field)
+{
+    ngx_uint_t                       has_a, has_b;
+    const ngx_access_token_field_t  *fa, *fb;
+
+    fa = ngx_access_token_field(a);
+    fb = ngx_access_token_field(b);
+
+    has_a = t->seen >> fa->bit & 1;
+    has_b = t->seen >> fb->bit & 1;
+
+    if (has_a == has_b) {
+        return NGX_OK;
+    }
+
+    *field = has_a ? fb->name : fa->name;
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_access_token_check_chunks(const ngx_access_token_t *t,
+    const ngx_access_token_field_t *f)
+{
+    uint64_t  seen, full, gap, cut;
+
+    seen = ngx_access_token_bits(t->seen, f);
+    full = ngx_access_token_bits(t->full, f);
+
+    if (seen == 0) {
+        return NGX_OK;
+    }
+
+    gap = seen & (seen + 1);
+    cut = (seen >> 1) & ~full;
+
+    if (gap || cut) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_access_token_check_text(f,
+                                  ngx_access_token_member(t, f, ngx_str_t));
+}
+
+
+/* UTF-8 without control characters; a description may have lines. */
+
+static ngx_int_t
+ngx_access_token_check_text(const ngx_access_token_field_t *f,
+    const ngx_str_t *text)
+{
+    uint32_t       c;
+    ngx_uint_t     n;
+    const u_char  *p, *last;
+
+    p = text->data;
+    last = p + text->len;
+
+    for (n = 0; p < last; n++) {
+        c = ngx_access_token_utf8(&p, last);
+
+        if (c == NGX_ACCESS_TOKEN_BAD_UTF8) {
+            return NGX_DECLINED;
+        }
+
+        if ((c == '\n' || c == '\t') && f->name.data[0] == 'd') {
+            continue;
+        }
+
+        if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return (n >= f->min && n <= f->max) ? NGX_OK : NGX_DECLINED;
+}
+
+
+/*
+ * One character (RFC 3629): no longer spelling than needed, no surrogates.
+ * ngx_utf8_decode() takes those, and any byte above 0x7f as a trailing one.
+ */
+
+static uint32_t
+ngx_access_token_utf8(const u_char **p, const u_char *last)
+{
+    u_char    c;
+    size_t    trailing;
+    uint32_t  u, min;
+
+    c = *(*p)++;
+
+    if (c < 0x80) {
+        return c;
+    }
+
+    if (c >= 0xf0) {
+        trailing = 3;
+        u = c & 0x0f;
+        min = 0x10000;
+
+    } else if (c >= 0xe0) {
+        trailing = 2;
+        u = c & 0x0f;
+        min = 0x800;
+
+    } else {
+        trailing = 1;
+        u = c & 0x1f;
+        min = 0x80;
+    }
+
+    if (c < 0xc0 || (size_t) (last - *p) < trailing) {
+        return NGX_ACCESS_TOKEN_BAD_UTF8;
+    }
+
+    while (trailing--) {
+        c = *(*p)++;
+
+        if ((c & 0xc0) != 0x80) {
+            return NGX_ACCESS_TOKEN_BAD_UTF8;
+        }
+
+        u = u << 6 | (c & 0x3f);
+    }
+
+    if (u < min || u > 0x10ffff || (u >= 0xd800 && u <= 0xdfff)) {
+        return NGX_ACCESS_TOKEN_BAD_UTF8;
+    }
+
+    return u;
+}
+
+
+static ngx_int_t
+ngx_access_token_push_chunk_name(ngx_array_t *args, u_char field,
+    ngx_uint_t chunk)
+{
+    u_char  *name, *p;
+
+    name = ngx_pnalloc(args->pool, 3);
+    if (name == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = name;
+    *p++ = field;
+
+    if (chunk >= 10) {
+        *p++ = '0' + chunk / 10;
+    }
+
+    if (chunk > 0) {
+        *p++ = '0' + chunk % 10;
+    }
+
+    return ngx_access_token_push(args, name, p - name);
+}
+
+
+static ngx_int_t
+ngx_access_token_push(ngx_array_t *args, const void *data, size_t len)
+{
+    ngx_str_t  *arg;
+
+    arg = ngx_array_push(args);
+    if (arg == NULL) {
+        return NGX_ERROR;
+    }
+
+    arg->len = len;
+    arg->data = (u_char *) data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_access_token_push_field(ngx_array_t *args, const char *field,
+    const void *data, size_t len)
+{
+    if (ngx_access_token_push(args, field, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_access_token_push(args, data, len);
+}
+
+
+static ngx_int_t
+ngx_access_token_push_number(ngx_array_t *args, const char *field,
+    uint64_t number)
+{
+    u_char  *p, *last;
+
+    p = ngx_pnalloc(args->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = p + NGX_INT64_LEN;
+    p = last;
+
+    do {
+        *--p = '0' + number % 10;
+        number /= 10;
+    } while (number);
+
+    return ngx_access_token_push_field(args, field, p, last - p);
+}
+
+
+/* A record that has no version yet is a new one. */
+
+static ngx_int_t
+ngx_access_token_push_required(ngx_array_t *args, const ngx_access_token_t *t)
+{
+    const ngx_str_t  *o, *g, *u;
+
+    o = &t->owner.organization;
+    g = &t->owner.group;
+    u = &t->technical_user;
+
+    if (ngx_access_token_push_field(args, "h", t->digest,
+                                    NGX_ACCESS_TOKEN_DIGEST_LEN) != NGX_OK
+        || ngx_access_token_push_field(args, "o", o->data, o->len) != NGX_OK
+        || ngx_access_token_push_field(args, "g", g->data, g->len) != NGX_OK
+        || ngx_access_token_push_field(args, "a", t->admin ? "1" : "0", 1)
+           != NGX_OK
+        || ngx_access_token_push_field(args, "s", t->revoked ? "r" : "a", 1)
+           != NGX_OK
+        || ngx_access_token_push_number(args, "e", t->expires) != NGX_OK
+        || ngx_access_token_push_field(args, "u", u->data, u->len) != NGX_OK
+        || ngx_access_token_push_number(args, "v", ngx_max(t->version, 1))
+           != NGX_OK
+        || ngx_access_token_push_number(args, "c", t->created) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_access_token_push_optional(ngx_array_t *args, const ngx_access_token_t *t)
+{
+    if (t->previous_until != 0
+        && (ngx_access_token_push_field(args, "p", t->previous,
+                                        NGX_ACCESS_TOKEN_DIGEST_LEN)
+            != NGX_OK
+            || ngx_access_token_push_number(args, "q", t->previous_until)
+               != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    if (t->revoked_at != 0) {
+        return ngx_access_token_push_number(args, "x", t->revoked_at);
+    }
+
+    return NGX_OK;
+}

@@ -1,0 +1,353 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * The Lua text of the store's scripts.  Redis runs a script with nothing in
+ * between, but undoes nothing when one fails half-way.  So each looks at all
+ * that it needs first (a key of the wrong type, a damaged record, another
+ * owner: nothing is changed) and writes after.  A full Redis refuses only the
+ * first write of a script, and HDEL and DEL never: revoke, activate, rotate
+ * and delete begin with one and succeed there, create fails as a whole.
+ *
+ *     KEYS   1 record            ARGV   1 id
+ *            2 last use                 2 organization, 3 group: the owner
+ *            3 audit                    4 now
+ *            4 owner's index            5 channel of invalidations
+ *            5 organization's index     6 actor, 7 address
+ *            6 groups                   8 … of the script
+ *            7 organizations
+ *
+ * A script is given the first few of them that it needs.  The last key, of
+ * all organizations, may be missing: in a cluster it lies on another server.
+ * No key is made up in Lua.
+ *
+ *     answer  {code, record as HGETALL gives it, last use or nil}
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_access_token_script.h>
+
+
+/* No write may meet a key of the wrong type half-way. */
+
+#define LUA_CHECK_KEYS                                                        \
+    "local kinds = {'hash', 'zset', 'stream', 'zset', 'zset', 'zset',\n"      \
+    "               'zset'}\n"                                                \
+    "for i, key in ipairs(KEYS) do\n"                                         \
+    "  local kind = redis.call('TYPE', key).ok\n"                             \
+    "  if kind ~= 'none' and kind ~= kinds[i] then\n"                         \
+    "    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind)\n" \
+    "  end\n"                                                                 \
+    "end\n"                                                                   \
+    "local record = KEYS[1]\n"                                                \
+    "local function damaged(field)\n"                                         \
+    "  return redis.error_reply('DAMAGED ' .. record .. ': field \"'\n"       \
+    "                           .. field .. '\"')\n"                          \
+    "end\n"                                                                   \
+    "local function answer(code)\n"                                           \
+    "  return {code, redis.call('HGETALL', record),\n"                        \
+    "          redis.call('ZSCORE', KEYS[2], ARGV[1])}\n"                     \
+    "end\n"
+
+/* The token of another owner is as absent as one that never was. */
+
+#define LUA_CHECK_OWNER                                                       \
+    "if redis.call('EXISTS', record) == 0 then\n"                             \
+    "  return {0}\n"                                                          \
+    "end\n"                                                                   \
+    "local o, g = unpack(redis.call('HMGET', record, 'o', 'g'))\n"            \
+    "if not o then\n"                                                         \
+    "  return damaged('o')\n"                                                 \
+    "end\n"                                                                   \
+    "if not g then\n"                                                         \
+    "  return damaged('g')\n"                                                 \
+    "end\n"                                                                   \
+    "if o ~= ARGV[2] or g ~= ARGV[3] then\n"                                  \
+    "  return {0}\n"                                                          \
+    "end\n"
+
+/* What decides on a change, and what HINCRBY could choke on. */
+
+#define LUA_CHECK_STATUS                                                      \
+    "local s, e, v = unpack(redis.call('HMGET', record, 's', 'e', 'v'))\n"    \
+    "if s ~= 'a' and s ~= 'r' then\n"                                         \
+    "  return damaged('s')\n"                                                 \
+    "end\n"                                                                   \
+    "if not e or not e:match('^%d+$') then\n"                                 \
+    "  return damaged('e')\n"                                                 \
+    "end\n"                                                                   \
+    "if not v or #v > 15 or not v:match('^[1-9]%d*$') then\n"                \
+    "  return damaged('v')\n"                                                 \
+    "end\n"                                                                   \
+    "local revoked = s == 'r'\n"                                              \
+    "local expired = e ~= '0' and tonumber(e) <= tonumber(ARGV[4])\n"
+
+#define LUA_VERSION                                                           \
+    "redis.call('HINCRBY', record, 'v', 1)\n"
+
+#define LUA_PUBLISH                                                           \
+    "redis.call('PUBLISH', ARGV[5], record)\n"
+
+#define LUA_AUDIT(action)                                                     \
+    "redis.call('XADD', KEYS[3], 'MAXLEN', '~', 10000, '*',\n"                \
+    "           'action', '" action "', 'id', ARGV[1],\n"                     \
+    "           'group', ARGV[3], 'actor', ARGV[6],\n"                        \
+    "           'address', ARGV[7])\n"
+
+/* A group without tokens is gone, and so is an organization without any. */
+
+#define LUA_FORGET_OWNER                                                      \
+    "if ARGV[3] ~= '' and redis.call('ZCARD', index) == 0 then\n"             \
+    "  redis.call('ZREM', groups, ARGV[3])\n"                                 \
+    "end\n"                                                                   \
+    "if organizations\n"                                                      \
+    "   and redis.call('ZCARD', whole) == 0\n"                                \
+    "   and redis.call('ZCARD', groups) == 0\n"                               \
+    "then\n"                                                                  \
+    "  redis.call('ZREM', organizations, ARGV[2])\n"                          \
+    "end\n"
+
+
+/* KEYS 1 … 2, ARGV 1 … 3 */
+
+ngx_redis_script_t  ngx_access_token_script_get = { ngx_string(
+    LUA_CHECK_KEYS
+    LUA_CHECK_OWNER
+    "return answer(1)\n"
+), { 0 } };
+
+
+/*
+ * KEYS 1 … 7, ARGV 8 when Redis drops the record (0 never), 9 … the record.
+ * A group's organization is listed even if it has no token of its own.
+ */
+
+ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
+    LUA_CHECK_KEYS
+    "if redis.call('EXISTS', record) == 1 then\n"
+    "  return {3}\n"
+    "end\n"
+    "redis.call('ZADD', KEYS[4], 0, ARGV[1])\n"
+    "if ARGV[3] ~= '' then\n"
+    "  redis.call('ZADD', KEYS[6], 0, ARGV[3])\n"
+    "end\n"
+    "if KEYS[7] then\n"
+    "  redis.call('ZADD', KEYS[7], 0, ARGV[2])\n"
+    "end\n"
+    "redis.call('HSET', record, unpack(ARGV, 9))\n"
+    "if ARGV[8] ~= '0' then\n"
+    "  redis.call('EXPIREAT', record, ARGV[8])\n"
+    "end\n"
+    LUA_PUBLISH
+    LUA_AUDIT("create")
+    "return answer(1)\n"
+), { 0 } };
+
+
+/*
+ * KEYS 1 … 3, ARGV 8 when Redis drops the record (0 never, "" as before),
+ * 9 how many fields to remove, 10 … those, then the fields to set.
+ */
+
+ngx_redis_script_t  ngx_access_token_script_patch = { ngx_string(
+    LUA_CHECK_KEYS
+    LUA_CHECK_OWNER
+    LUA_CHECK_STATUS
+    "local first = 10 + tonumber(ARGV[9])\n"
+    "if first > 10 then\n"
+    "  redis.call('HDEL', record, unpack(ARGV, 10, first - 1))\n"
+    "end\n"
+    "if #ARGV >= first then\n"
+    "  redis.call('HSET', record, unpack(ARGV, first))\n"
+    "end\n"
+    "if ARGV[8] == '0' then\n"
+    "  redis.call('PERSIST', record)\n"
+    "elseif ARGV[8] ~= '' then\n"
+    "  redis.call('EXPIREAT', record, ARGV[8])\n"
+    "end\n"
+    LUA_VERSION
+    LUA_PUBLISH
+    LUA_AUDIT("change")
+    "return answer(1)\n"
+), { 0 } };
+
+
+/*
+ * KEYS 1 … 3, ARGV 8 … by whom, in chunks.  Repeated, it changes nothing but
+ * tells the edges once more, in case one has missed it.
+ */
+
+ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
+    LUA_CHECK_KEYS
+    LUA_CHECK_OWNER
+    LUA_CHECK_STATUS
+    LUA_PUBLISH
+    "if revoked then\n"
+    "  return answer(1)\n"
+    "end\n"
+    "redis.call('HDEL', record, 'y', 'y1')\n"
+    "redis.call('HSET', record, 's', 'r', 'x', ARGV[4], unpack(ARGV, 8))\n"
+    LUA_VERSION
+    LUA_AUDIT("revoke")
+    "return answer(1)\n"
+), { 0 } };
+
+
+/* KEYS 1 … 3 */
+
+ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
+    LUA_CHECK_KEYS
+    LUA_CHECK_OWNER
+    LUA_CHECK_STATUS
+    "if expired then\n"
+    "  return answer(2)\n"
+    "end\n"
+    LUA_PUBLISH
+    "if not revoked then\n"
+    "  return answer(1)\n"
+    "end\n"
+    "redis.call('HDEL', record, 'x', 'y', 'y1')\n"
+    "redis.call('HSET', record, 's', 'a')\n"
+    LUA_VERSION
+    LUA_AUDIT("activate")
+    "return answer(1)\n"
+), { 0 } };
+
+
+/* KEYS 1 … 3, ARGV 8 new digest, 9 until when the old one is good (0 not) */
+
+ngx_redis_script_t  ngx_access_token_script_rotate = { ngx_string(
+    LUA_CHECK_KEYS
+    LUA_CHECK_OWNER
+    LUA_CHECK_STATUS
+    "local h = redis.call('HGET', record, 'h')\n"
+    "if not h or #h ~= 32 then\n"
+    "  return damaged('h')\n"
+    "end\n"
+    "if revoked or expired then\n"
+    "  return answer(2)\n"
+    "end\n"
+    "redis.call('HDEL', record, 'p', 'q')\n"
+    "if ARGV[9] ~= '0' then\n"
+    "  redis.call('HSET', record, 'p', h, 'q', ARGV[9])\n"
+    "end\n"
+    "redis.call('HSET', record, 'h', ARGV[8])\n"
+    LUA_VERSION
+    LUA_PUBLISH
+    LUA_AUDIT("rotate")
+    "return answer(1)\n"
+), { 0 } };
+
+
+/* KEYS 1 … 7.  The owner is enough: a damaged record can be deleted too. */
+
+ngx_redis_script_t  ngx_access_token_script_delete = { ngx_string(
+    LUA_CHECK_KEYS
+    LUA_CHECK_OWNER
+    "local index, whole, groups, organizations = unpack(KEYS, 4)\n"
+    "redis.call('DEL', record)\n"
+    "redis.call('ZREM', KEYS[2], ARGV[1])\n"
+    "redis.call('ZREM', index, ARGV[1])\n"
+    LUA_FORGET_OWNER
+    LUA_PUBLISH
+    LUA_AUDIT("delete")
+    "return {1}\n"
+), { 0 } };
+
+
+/*
+ * Reads the records of ids that the index gave, in that order, until limit of
+ * them fit the filter.
+ *
+ *     KEYS   1 index             ARGV   1 number of records
+ *            2 last use                 2 organization, 3 group: the owner
+ *            3 organization's index     4 now, 5 limit
+ *            4 groups                   6 status or ""
+ *            5 … records                7 admin 0, 1 or ""
+ *              organizations            8 text to find in the name or ""
+ *
+ *     answer  {number of records looked at,
+ *              {position from 1, record, last use or nil},
+ *              {position}: its key does not hold a hash, …}
+ *
+ * Ids whose record is gone (30 days after it expired) leave the index here; a
+ * Redis that takes no writes gives the page all the same.
+ */
+
+ngx_redis_script_t  ngx_access_token_script_list = { ngx_string(
+    "local index, uses, whole, groups = unpack(KEYS, 1, 4)\n"
+    "local count, now = tonumber(ARGV[1]), tonumber(ARGV[4])\n"
+    "local limit = tonumber(ARGV[5])\n"
+    "local status, admin, search = ARGV[6], ARGV[7], ARGV[8]:lower()\n"
+    "local organizations = KEYS[5 + count]\n"
+    "local filtered = status .. admin .. search ~= ''\n"
+    "local fields = {'s', 'e', 'a'}\n"
+    "if search ~= '' then\n"
+    "  fields = {'s', 'e', 'a', 'n', 'n1', 'n2', 'n3', 'n4', 'n5', 'n6'}\n"
+    "end\n"
+    "local function fits(key)\n"
+    "  local r = redis.pcall('HMGET', key, unpack(fields))\n"
+    "  local e = r[2] and tonumber(r[2])\n"
+    "  if not (r[1] and e and r[3]) then\n"
+    "    return true  -- gone or damaged: the caller will see\n"
+    "  end\n"
+    "  local is = r[1] == 'r' and 'revoked' or 'active'\n"
+    "  if e ~= 0 and e <= now then\n"
+    "    is = 'expired'\n"
+    "  end\n"
+    "  if status ~= '' and status ~= is\n"
+    "     or admin ~= '' and admin ~= r[3]\n"
+    "  then\n"
+    "    return false\n"
+    "  end\n"
+    "  if search == '' then\n"
+    "    return true\n"
+    "  end\n"
+    "  local name = ''\n"
+    "  for i = 4, #fields do\n"
+    "    name = name .. (r[i] or '')\n"
+    "  end\n"
+    "  return name:lower():find(search, 1, true)\n"
+    "end\n"
+    "local page, gone = {0}, {}\n"
+    "for i = 1, count do\n"
+    "  if #page > limit then\n"
+    "    break\n"
+    "  end\n"
+    "  page[1] = i\n"
+    "  local key = KEYS[4 + i]\n"
+    "  if not filtered or fits(key) then\n"
+    "    local r = redis.pcall('HGETALL', key)\n"
+    "    local id = key:sub(-20)\n"
+    "    if r.err then\n"
+    "      page[#page + 1] = {i}\n"
+    "    elseif #r == 0 then\n"
+    "      gone[#gone + 1] = id\n"
+    "    else\n"
+    "      page[#page + 1] = {i, r, redis.call('ZSCORE', uses, id)}\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "if #gone > 0 and tonumber(redis.pcall('ZREM', index, unpack(gone)))\n"
+    "then\n"
+    "  redis.call('ZREM', uses, unpack(gone))\n"
+    LUA_FORGET_OWNER
+    "end\n"
+    "return page\n"
+), { 0 } };
+
+
+void
+ngx_access_token_script_init(void)
+{
+    ngx_redis_script_init(&ngx_access_token_script_get);
+    ngx_redis_script_init(&ngx_access_token_script_create);
+    ngx_redis_script_init(&ngx_access_token_script_patch);
+    ngx_redis_script_init(&ngx_access_token_script_revoke);
+    ngx_redis_script_init(&ngx_access_token_script_activate);
+    ngx_redis_script_init(&ngx_access_token_script_rotate);
+    ngx_redis_script_init(&ngx_access_token_script_delete);
+    ngx_redis_script_init(&ngx_access_token_script_list);
+}
