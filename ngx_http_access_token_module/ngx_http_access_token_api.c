@@ -1,0 +1,431 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * The admin API: I am a request to it, and this is my way.
+ *
+ *     handler ---> begin: route 404 405, OPTIONS
+ *                    |
+ *                  caller 400 401 503 --NGX_AGAIN--> await_caller
+ *                    |                                  |
+ *                  admit: rights 403  <-----------------+
+ *                    |
+ *                  read: type 415, size 413 -------> await_body
+ *                    |                                  |
+ *                  the route's own function  <----------+
+ *                    | NGX_AGAIN: the store was asked
+ *                  resume, and ctx->step of the route
+ *                    |
+ *                  answer, finalize
+ *
+ * What always holds: a request is finalized once, in run(); whatever waits is
+ * cancelled by the cleanup when the request goes away first.  A change that
+ * was sent goes on in Redis all the same.  The context is not the module's
+ * (that one is the edge's): it is found through the request's cleanup.
+ */
+
+
+#include <ngx_http_access_token_api.h>
+
+
+static ngx_http_access_token_api_ctx_t *ngx_http_access_token_api_create_ctx(
+    ngx_http_request_t *r);
+static ngx_http_access_token_api_ctx_t *ngx_http_access_token_api_get_ctx(
+    ngx_http_request_t *r);
+static void ngx_http_access_token_api_cleanup(void *data);
+
+static void ngx_http_access_token_api_run(
+    ngx_http_access_token_api_ctx_t *ctx, ngx_http_access_token_api_pt step);
+static void ngx_http_access_token_api_resume(ngx_http_request_t *r);
+
+static ngx_int_t ngx_http_access_token_api_begin(
+    ngx_http_access_token_api_ctx_t *ctx);
+static ngx_int_t ngx_http_access_token_api_await_caller(
+    ngx_http_access_token_api_ctx_t *ctx);
+static ngx_int_t ngx_http_access_token_api_admit(
+    ngx_http_access_token_api_ctx_t *ctx);
+static ngx_int_t ngx_http_access_token_api_read(
+    ngx_http_access_token_api_ctx_t *ctx);
+static void ngx_http_access_token_api_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_access_token_api_await_body(
+    ngx_http_access_token_api_ctx_t *ctx);
+static ngx_int_t ngx_http_access_token_api_collect(
+    ngx_http_access_token_api_ctx_t *ctx);
+static ngx_int_t ngx_http_access_token_api_too_large(
+    ngx_http_access_token_api_ctx_t *ctx);
+static void ngx_http_access_token_api_answered(ngx_access_token_op_t *op);
+
+
+ngx_int_t
+ngx_http_access_token_api_handler(ngx_http_request_t *r)
+{
+    ngx_http_access_token_api_ctx_t  *ctx;
+
+    if (r != r->main) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "access_token_api does not answer subrequests");
+        return NGX_HTTP_FORBIDDEN;
+    }
+
+    ctx = ngx_http_access_token_api_create_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->main->count++;
+
+    ngx_http_access_token_api_run(ctx, ngx_http_access_token_api_begin);
+
+    return NGX_DONE;
+}
+
+
+static ngx_http_access_token_api_ctx_t *
+ngx_http_access_token_api_create_ctx(ngx_http_request_t *r)
+{
+    ngx_http_cleanup_t               *cln;
+    ngx_http_access_token_api_ctx_t  *ctx;
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_access_token_api_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx->request = r;
+    ctx->main = ngx_http_get_module_main_conf(r,
+                                              ngx_http_access_token_module);
+
+    cln->handler = ngx_http_access_token_api_cleanup;
+    cln->data = ctx;
+
+    return ctx;
+}
+
+
+static ngx_http_access_token_api_ctx_t *
+ngx_http_access_token_api_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_cleanup_t  *cln;
+
+    for (cln = r->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_access_token_api_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_http_access_token_api_cleanup(void *data)
+{
+    ngx_http_access_token_api_ctx_t  *ctx = data;
+
+    if (ctx->lookup_waits) {
+        ctx->lookup_waits = 0;
+        ngx_access_token_lookup_cancel(&ctx->lookup);
+    }
+
+    if (ctx->op_waits) {
+        ctx->op_waits = 0;
+        ngx_access_token_store_cancel(&ctx->op);
+    }
+
+    if (ctx->token.len) {
+        ngx_explicit_memzero(ctx->token_buf, sizeof(ctx->token_buf));
+
+        if (ctx->reply.len) {
+            ngx_explicit_memzero(ctx->reply.data, ctx->reply.len);
+        }
+    }
+}
+
+
+/* NGX_DONE from a step: another call of run() goes on with the request. */
+
+static void
+ngx_http_access_token_api_run(ngx_http_access_token_api_ctx_t *ctx,
+    ngx_http_access_token_api_pt step)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    rc = step(ctx);
+
+    if (rc == NGX_DONE) {
+        return;
+    }
+
+    if (rc == NGX_AGAIN) {
+        r->write_event_handler = ngx_http_access_token_api_resume;
+        ngx_http_access_token_wait(r);
+        return;
+    }
+
+    ngx_http_finalize_request(r, ngx_http_access_token_api_answer(ctx, rc));
+}
+
+
+static void
+ngx_http_access_token_api_resume(ngx_http_request_t *r)
+{
+    ngx_http_access_token_api_ctx_t  *ctx;
+
+    ctx = ngx_http_access_token_api_get_ctx(r);
+
+    if (ctx == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (ctx->lookup_waits || ctx->op_waits) {
+        /* the socket became writable */
+        return;
+    }
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_http_access_token_api_run(ctx, ctx->step);
+}
+
+
+static ngx_int_t
+ngx_http_access_token_api_begin(ngx_http_access_token_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_access_token_api_route(ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_access_token_api_caller(ctx);
+
+    if (rc == NGX_AGAIN) {
+        ctx->step = ngx_http_access_token_api_await_caller;
+        return NGX_AGAIN;
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_access_token_api_admit(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_access_token_api_await_caller(ngx_http_access_token_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_access_token_api_caller_verdict(ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_access_token_api_admit(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_access_token_api_admit(ngx_http_access_token_api_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (!ngx_http_access_token_api_may(&ctx->caller, ctx->route->right,
+                                       &ctx->owner))
+    {
+        if (ctx->route->right == NGX_HTTP_ACCESS_TOKEN_API_SELF) {
+            return ngx_http_access_token_api_refuse(ctx, NGX_HTTP_FORBIDDEN,
+                       "\"self\" is the access token that a request presents; "
+                       "this one was made without one");
+        }
+
+        return ngx_http_access_token_api_refuse(ctx, NGX_HTTP_FORBIDDEN,
+                   "The caller has no rights here: it takes an admin role of "
+                   "the organization, or of the group where it is the "
+                   "group's own");
+    }
+
+    if (ctx->route->right == NGX_HTTP_ACCESS_TOKEN_API_SELF) {
+        ctx->owner = ctx->caller.token->owner;
+        ctx->id.data = (u_char *) ctx->caller.token->id;
+        ctx->id.len = NGX_ACCESS_TOKEN_ID_LEN;
+    }
+
+    ctx->op.store = &ctx->main->store;
+    ctx->op.pool = r->pool;
+    ctx->op.handler = ngx_http_access_token_api_answered;
+    ctx->op.data = ctx;
+    ctx->op.actor = ctx->caller.actor;
+    ctx->op.address = r->connection->addr_text;
+
+    if (r->method & (NGX_HTTP_POST|NGX_HTTP_PATCH)) {
+        return ngx_http_access_token_api_read(ctx);
+    }
+
+    return ctx->handler(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_access_token_api_read(ngx_http_access_token_api_ctx_t *ctx)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if ((r->headers_in.content_length_n > 0 || r->headers_in.chunked)
+        && !ngx_http_access_token_api_is_json(r))
+    {
+        return ngx_http_access_token_api_refuse(ctx,
+                   NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                   "Send the body as JSON, with Content-Type: "
+                   "application/json");
+    }
+
+    if (r->headers_in.content_length_n > NGX_HTTP_ACCESS_TOKEN_API_BODY_MAX) {
+        return ngx_http_access_token_api_too_large(ctx);
+    }
+
+    r->request_body_in_single_buf = 1;
+
+    rc = ngx_http_read_client_request_body(r,
+                                      ngx_http_access_token_api_body_handler);
+
+    /* it has counted the request once more, but for an error */
+
+    ngx_http_finalize_request(r, rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc
+                                                                 : NGX_DONE);
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_access_token_api_body_handler(ngx_http_request_t *r)
+{
+    ngx_http_access_token_api_ctx_t  *ctx;
+
+    ctx = ngx_http_access_token_api_get_ctx(r);
+
+    if (ctx == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_http_access_token_api_run(ctx, ngx_http_access_token_api_await_body);
+}
+
+
+static ngx_int_t
+ngx_http_access_token_api_await_body(ngx_http_access_token_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_access_token_api_collect(ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ctx->handler(ctx);
+}
+
+
+/* The body as one string, whether nginx has it in buffers or in a file. */
+
+static ngx_int_t
+ngx_http_access_token_api_collect(ngx_http_access_token_api_ctx_t *ctx)
+{
+    off_t                size;
+    u_char              *p;
+    ssize_t              n;
+    ngx_buf_t           *b;
+    ngx_chain_t         *cl, *in;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    in = r->request_body ? r->request_body->bufs : NULL;
+    size = 0;
+
+    for (cl = in; cl; cl = cl->next) {
+        size += ngx_buf_size(cl->buf);
+    }
+
+    if (size > NGX_HTTP_ACCESS_TOKEN_API_BODY_MAX) {
+        return ngx_http_access_token_api_too_large(ctx);
+    }
+
+    if (size == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->body.data = p;
+    ctx->body.len = size;
+
+    for (cl = in; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (ngx_buf_in_memory(b)) {
+            p = ngx_cpymem(p, b->pos, b->last - b->pos);
+            continue;
+        }
+
+        n = ngx_read_file(b->file, p, b->file_last - b->file_pos,
+                          b->file_pos);
+
+        if (n != b->file_last - b->file_pos) {
+            return NGX_ERROR;
+        }
+
+        p += n;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_access_token_api_too_large(ngx_http_access_token_api_ctx_t *ctx)
+{
+    /* the rest of it is not worth waiting for */
+    ctx->request->keepalive = 0;
+
+    return ngx_http_access_token_api_refuse(ctx,
+                                            NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                            "A body may have at most 64 KiB");
+}
+
+
+/* The store's answer; the request goes on in a turn of its own. */
+
+static void
+ngx_http_access_token_api_answered(ngx_access_token_op_t *op)
+{
+    ngx_http_access_token_api_ctx_t  *ctx;
+
+    ctx = op->data;
+    ctx->op_waits = 0;
+
+    ngx_http_access_token_resume(ctx->request);
+}

@@ -1,0 +1,273 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * The token of a request.  Every place that the configuration names is
+ * looked at, and all of them are looked through: a request with two tokens is
+ * refused (RFC 6750 section 2), since the upstream might believe the other
+ * one.  So one reads the header list itself: nginx keeps only the first
+ * Authorization header apart.
+ *
+ * Nothing is decoded.  A token has only letters, digits and "_", so one that
+ * needs decoding is none.  The query is the one that the client sent: "set
+ * $args" and internal redirects change neither the client nor its token.
+ */
+
+
+#include <ngx_http_access_token.h>
+
+
+typedef struct {
+    ngx_str_t                       *token;
+    ngx_uint_t                       tokens;
+    ngx_uint_t                       authorizations;
+} ngx_http_access_token_taken_t;
+
+
+static void ngx_http_access_token_take_header(
+    ngx_http_access_token_taken_t *taken, const ngx_array_t *sources,
+    ngx_table_elt_t *h);
+static void ngx_http_access_token_take_bearer(
+    ngx_http_access_token_taken_t *taken, const ngx_str_t *value);
+static void ngx_http_access_token_take_cookie(
+    ngx_http_access_token_taken_t *taken, const ngx_str_t *name,
+    const ngx_str_t *value);
+static void ngx_http_access_token_take_query(
+    ngx_http_access_token_taken_t *taken, const ngx_str_t *name,
+    const ngx_str_t *uri);
+static void ngx_http_access_token_take_one(
+    ngx_http_access_token_taken_t *taken, u_char *data, u_char *last);
+static ngx_uint_t ngx_http_access_token_header_is(const ngx_table_elt_t *h,
+    const char *name, size_t len);
+
+
+ngx_int_t
+ngx_http_access_token_take(ngx_http_request_t *r, const ngx_array_t *sources,
+    ngx_str_t *token)
+{
+    ngx_uint_t                       i;
+    ngx_list_part_t                 *part;
+    ngx_table_elt_t                 *h;
+    ngx_http_access_token_taken_t    taken;
+    ngx_http_access_token_source_t  *source;
+
+    ngx_memzero(&taken, sizeof(ngx_http_access_token_taken_t));
+    taken.token = token;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            ngx_http_access_token_take_header(&taken, sources, &h[i]);
+        }
+    }
+
+    source = sources->elts;
+
+    for (i = 0; i < sources->nelts; i++) {
+        if (source[i].type == NGX_HTTP_ACCESS_TOKEN_QUERY) {
+            ngx_http_access_token_take_query(&taken, &source[i].name,
+                                             &r->unparsed_uri);
+        }
+    }
+
+    if (taken.tokens > 1 || taken.authorizations > 1) {
+        return NGX_HTTP_BAD_REQUEST;
+    }
+
+    return taken.tokens ? NGX_OK : NGX_DECLINED;
+}
+
+
+static void
+ngx_http_access_token_take_header(ngx_http_access_token_taken_t *taken,
+    const ngx_array_t *sources, ngx_table_elt_t *h)
+{
+    ngx_uint_t                       i;
+    ngx_http_access_token_source_t  *source;
+
+    source = sources->elts;
+
+    for (i = 0; i < sources->nelts; i++) {
+
+        switch (source[i].type) {
+
+        case NGX_HTTP_ACCESS_TOKEN_BEARER:
+            if (ngx_http_access_token_header_is(h, "authorization", 13)) {
+                taken->authorizations++;
+                ngx_http_access_token_take_bearer(taken, &h->value);
+            }
+
+            break;
+
+        case NGX_HTTP_ACCESS_TOKEN_COOKIE:
+            if (ngx_http_access_token_header_is(h, "cookie", 6)) {
+                ngx_http_access_token_take_cookie(taken, &source[i].name,
+                                                  &h->value);
+            }
+
+            break;
+
+        case NGX_HTTP_ACCESS_TOKEN_HEADER:
+            if (ngx_http_access_token_header_is(h,
+                                            (char *) source[i].name.data,
+                                            source[i].name.len))
+            {
+                ngx_http_access_token_take_one(taken, h->value.data,
+                                               h->value.data + h->value.len);
+            }
+
+            break;
+
+        default: /* NGX_HTTP_ACCESS_TOKEN_QUERY */
+            break;
+        }
+    }
+}
+
+
+/*
+ * RFC 9110 section 11.4: the scheme is case-insensitive, and one or more
+ * spaces follow it.  Another scheme is no token; a value that has no scheme
+ * at all, or none but a tab after it, is a malformed one.
+ */
+
+static void
+ngx_http_access_token_take_bearer(ngx_http_access_token_taken_t *taken,
+    const ngx_str_t *value)
+{
+    u_char  *p, *last;
+
+    p = value->data;
+    last = p + value->len;
+
+    if (value->len == 0) {
+        ngx_http_access_token_take_one(taken, p, last);
+        return;
+    }
+
+    if (value->len < 6 || ngx_strncasecmp(p, (u_char *) "bearer", 6) != 0) {
+        return;
+    }
+
+    p += 6;
+
+    if (p < last && *p != ' ' && *p != '\t') {
+        return;
+    }
+
+    while (p < last && *p == ' ') {
+        p++;
+    }
+
+    ngx_http_access_token_take_one(taken, p, last);
+}
+
+
+/* RFC 6265 section 4.2.1: pairs, separated by ";" and a space */
+
+static void
+ngx_http_access_token_take_cookie(ngx_http_access_token_taken_t *taken,
+    const ngx_str_t *name, const ngx_str_t *value)
+{
+    u_char  *p, *end, *eq, *last;
+
+    last = value->data + value->len;
+
+    for (p = value->data; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, ';');
+        if (end == NULL) {
+            end = last;
+        }
+
+        while (p < end && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
+
+        if ((size_t) (end - p) <= name->len
+            || ngx_memcmp(p, name->data, name->len) != 0)
+        {
+            continue;
+        }
+
+        eq = p + name->len;
+
+        if (*eq == '=') {
+            ngx_http_access_token_take_one(taken, eq + 1, end);
+        }
+    }
+}
+
+
+/* an argument without "=" is one with an empty value */
+
+static void
+ngx_http_access_token_take_query(ngx_http_access_token_taken_t *taken,
+    const ngx_str_t *name, const ngx_str_t *uri)
+{
+    u_char  *p, *end, *eq, *last, *fragment;
+
+    last = uri->data + uri->len;
+
+    fragment = ngx_strlchr(uri->data, last, '#');
+    if (fragment) {
+        last = fragment;
+    }
+
+    p = ngx_strlchr(uri->data, last, '?');
+    if (p == NULL) {
+        return;
+    }
+
+    for (p++; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, '&');
+        if (end == NULL) {
+            end = last;
+        }
+
+        if ((size_t) (end - p) < name->len
+            || ngx_memcmp(p, name->data, name->len) != 0)
+        {
+            continue;
+        }
+
+        eq = p + name->len;
+
+        if (eq == end) {
+            ngx_http_access_token_take_one(taken, end, end);
+
+        } else if (*eq == '=') {
+            ngx_http_access_token_take_one(taken, eq + 1, end);
+        }
+    }
+}
+
+
+/* a comma joins what were several header lines (RFC 9110 section 5.3) */
+
+static void
+ngx_http_access_token_take_one(ngx_http_access_token_taken_t *taken,
+    u_char *data, u_char *last)
+{
+    while (data < last && (last[-1] == ' ' || last[-1] == '\t')) {
+        last--;
+    }
+
+    taken->token->data = data;
+    taken->token->len = last - data;
+    taken->tokens++;
+
+    if (ngx_strlchr(data, last, ',')) {
+        taken->tokens++;
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_access_token_header_is(const ngx_table_elt_t *h, const char *name,
+    size_t len)
+{
+    return h->key.len == len && ngx_memcmp(h->lowcase_key, name, len) == 0;
+}
