@@ -1,0 +1,36 @@
+# The tools do the work; this is for those who have make in their fingers.
+
+DESTDIR =
+MODULE  = ngx_http_access_token_module.so
+
+# Where nginx looks for modules.
+MODULES = $(or $(shell PATH=$$PATH:/usr/sbin nginx -V 2>&1 \
+	| sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'),/usr/lib/nginx/modules)
+
+.PHONY: help build check test run install clean
+.DEFAULT_GOAL := help
+
+help:     ## lists the targets
+	@sed -n 's/^\([a-z]*\): *\([a-z]* *\)## \(.*\)/\1|\3/p' Makefile \
+		| while IFS='|' read -r t d; do printf '  make %-8s %s\n' $$t "$$d"; done
+
+build:    ## builds build/ngx_http_access_token_module.so for Debian's nginx
+	@tools/build
+
+check: build ## layers, docs and unit tests: seconds
+	@tools/check-layers
+	@if [ -x tools/check-docs ]; then tools/check-docs; fi
+	@tests=$$(tools/unit) && prove --exec '' $$tests
+
+test:     ## installs what is missing, builds, runs every check and test
+	@tools/test
+
+run:      ## runs it: Redis, nginx on 127.0.0.1:8080, and a demonstration
+	@tools/run
+
+install: build ## puts the module where nginx looks for it (DESTDIR=)
+	install -d $(DESTDIR)$(MODULES)
+	install -m 644 build/$(MODULE) $(DESTDIR)$(MODULES)/$(MODULE)
+
+clean:    ## removes what was built; the data in var/ stays
+	rm -rf build
