@@ -391,6 +391,11 @@ ngx_http_access_token_api_collect(ngx_http_access_token_api_ctx_t *ctx)
             continue;
         }
 
+        if (!b->in_file) {
+            /* the last one of a chunked body only says that it is the last */
+            continue;
+        }
+
         n = ngx_read_file(b->file, p, b->file_last - b->file_pos,
                           b->file_pos);
 

@@ -5,8 +5,7 @@
  * The token of a request.  Every place that the configuration names is
  * looked at, and all of them are looked through: a request with two tokens is
  * refused (RFC 6750 section 2), since the upstream might believe the other
- * one.  So one reads the header list itself: nginx keeps only the first
- * Authorization header apart.
+ * one.  Two Authorization headers do not come this far: nginx refuses them.
  *
  * Nothing is decoded.  A token has only letters, digits and "_", so one that
  * needs decoding is none.  The query is the one that the client sent: "set
@@ -20,7 +19,6 @@
 typedef struct {
     ngx_str_t                       *token;
     ngx_uint_t                       tokens;
-    ngx_uint_t                       authorizations;
 } ngx_http_access_token_taken_t;
 
 
@@ -71,7 +69,7 @@ ngx_http_access_token_take(ngx_http_request_t *r, const ngx_array_t *sources,
         }
     }
 
-    if (taken.tokens > 1 || taken.authorizations > 1) {
+    if (taken.tokens > 1) {
         return NGX_HTTP_BAD_REQUEST;
     }
 
@@ -94,7 +92,6 @@ ngx_http_access_token_take_header(ngx_http_access_token_taken_t *taken,
 
         case NGX_HTTP_ACCESS_TOKEN_BEARER:
             if (ngx_http_access_token_header_is(h, "authorization", 13)) {
-                taken->authorizations++;
                 ngx_http_access_token_take_bearer(taken, &h->value);
             }
 

@@ -28,12 +28,9 @@
 #define NGX_REDIS_POOL_KEEP  65536          /* a bigger reply's goes */
 
 
-/* From 1.0.1 on arrays are counted in size_t; from 1.0.0 there is RESP3. */
+/* hiredis 1.0 counts elements in size_t, and reads RESP3, which we refuse. */
 
-#define NGX_REDIS_HIREDIS                                                     \
-    (HIREDIS_MAJOR * 10000 + HIREDIS_MINOR * 100 + HIREDIS_PATCH)
-
-#if (NGX_REDIS_HIREDIS >= 10001)
+#if (HIREDIS_MAJOR >= 1)
 typedef size_t  ngx_redis_nelts_t;
 #else
 typedef int     ngx_redis_nelts_t;
@@ -61,7 +58,7 @@ static void *ngx_redis_create_array(const redisReadTask *task,
 static void *ngx_redis_create_integer(const redisReadTask *task, long long n);
 static void *ngx_redis_create_nil(const redisReadTask *task);
 static void ngx_redis_free_object(void *obj);
-#if (NGX_REDIS_HIREDIS >= 10000)
+#if (HIREDIS_MAJOR >= 1)
 static void *ngx_redis_create_double(const redisReadTask *task, double d,
     char *str, size_t len);
 static void *ngx_redis_create_bool(const redisReadTask *task, int b);
@@ -74,7 +71,7 @@ static redisReplyObjectFunctions  ngx_redis_functions = {
     .createArray = ngx_redis_create_array,
     .createInteger = ngx_redis_create_integer,
     .createNil = ngx_redis_create_nil,
-#if (NGX_REDIS_HIREDIS >= 10000)
+#if (HIREDIS_MAJOR >= 1)
     .createDouble = ngx_redis_create_double,
     .createBool = ngx_redis_create_bool,
 #endif
@@ -437,7 +434,7 @@ ngx_redis_free_object(void *obj)
 }
 
 
-#if (NGX_REDIS_HIREDIS >= 10000)
+#if (HIREDIS_MAJOR >= 1)
 
 static void *
 ngx_redis_create_double(const redisReadTask *task, double d, char *str,

@@ -137,8 +137,7 @@ class Servers {
         method,
         path: target,
         headers: ['Host', 'localhost', 'Connection', 'close', ...headers,
-                  ...(body === undefined ? []
-                      : ['Content-Length', String(Buffer.byteLength(body))])],
+                  'Content-Length', String(Buffer.byteLength(body || ''))],
         timeout: 20000,
       }, (response) => {
         const chunks = [];
