@@ -6,7 +6,8 @@
  * to send commands to.  It knows no token and no HTTP.
  *
  *     ngx_redis_client.c   which connection, back-off, scripts
- *     ngx_redis_conn.c     one connection: connect, handshake, pipeline
+ *     ngx_redis_connect.c  from an address to a server that takes commands
+ *     ngx_redis_conn.c     one connection: pipeline, timeouts, failure
  *     ngx_redis_reply.c    bytes to replies, commands to bytes (hiredis)
  *
  * What always holds: a command that was taken is answered exactly once, later,

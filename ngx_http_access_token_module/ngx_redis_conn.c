@@ -8,10 +8,9 @@
  *                 |                                    |
  *                 `--> sent (in the order of replies) <-'--take--> done
  *
- * Its states are its handlers: await_connect, await_bytes with take_hello
- * (AUTH, SELECT; sent at once, each reply checked), await_bytes with
- * take_reply.  What the commands of one turn of the event loop have written
- * is sent by one posted event, in one system call.
+ * ngx_redis_connect.c opens it; here are its life when it is open, and its
+ * end.  What the commands of one turn of the event loop have written is sent
+ * by one posted event, in one system call.
  *
  * What always holds: a command is in waiting or in sent, and leaves them once;
  * nothing is in flight while sent is empty; c->idle says so to nginx, which
@@ -29,36 +28,20 @@
 #include <ngx_redis_internal.h>
 
 
-#define NGX_REDIS_IN_SIZE       16384
-#define NGX_REDIS_OUT_SIZE      32768
-
 #define NGX_REDIS_LOG_AT_MOST   1000        /* ms; a fault that comes and goes */
 #define NGX_REDIS_LOG_AGAIN     10000       /* ms; a fault that lasts */
 
 
 static void ngx_redis_conn_turn(ngx_event_t *ev);
-static void ngx_redis_conn_connect(ngx_redis_conn_t *conn);
-static ngx_int_t ngx_redis_conn_connect_to(ngx_redis_conn_t *conn,
-    ngx_addr_t *addr);
-static void ngx_redis_conn_await_connect(ngx_event_t *ev);
-static void ngx_redis_conn_connected(ngx_redis_conn_t *conn);
-static ngx_int_t ngx_redis_conn_prepare(ngx_redis_conn_t *conn);
-static ngx_int_t ngx_redis_conn_write_hello(ngx_redis_conn_t *conn);
-static void ngx_redis_conn_ready(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_await_writable(ngx_event_t *wev);
 static void ngx_redis_conn_flush(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_fill(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_await_bytes(ngx_event_t *rev);
 static ngx_int_t ngx_redis_conn_read(ngx_redis_conn_t *conn);
 static ngx_int_t ngx_redis_conn_parse(ngx_redis_conn_t *conn);
-static ngx_int_t ngx_redis_conn_take_hello(ngx_redis_conn_t *conn,
-    const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
 static void ngx_redis_conn_rest(ngx_redis_conn_t *conn);
-static void ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason);
-static void ngx_redis_conn_refused(ngx_redis_conn_t *conn,
-    const ngx_str_t *error);
 static void ngx_redis_conn_close(ngx_redis_conn_t *conn);
 static u_char *ngx_redis_conn_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
@@ -114,7 +97,7 @@ ngx_redis_conn_turn(ngx_event_t *ev)
 
     conn = ev->data;
 
-    if (conn->ready) {
+    if (conn->take) {
         ngx_redis_conn_flush(conn);
         return;
     }
@@ -127,284 +110,26 @@ ngx_redis_conn_turn(ngx_event_t *ev)
 
 
 void
-ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
-    ngx_uint_t naddrs)
-{
-    conn->addrs = addrs;
-    conn->naddrs = naddrs;
-    conn->tries = naddrs;
-    conn->deadline = ngx_current_msec + conn->conf->connect_timeout;
-
-    if (ngx_redis_conn_prepare(conn) != NGX_OK) {
-        ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0,
-                            "no memory for a connection");
-        return;
-    }
-
-    ngx_redis_conn_connect(conn);
-}
-
-
-/* All addresses get their chance before the commands that wait fail. */
-
-static void
-ngx_redis_conn_connect(ngx_redis_conn_t *conn)
-{
-    ngx_err_t          err;
-    ngx_int_t          rc;
-    ngx_addr_t        *addr;
-    ngx_connection_t  *c;
-
-    err = 0;
-
-    while (conn->tries) {
-        conn->tries--;
-
-        addr = &conn->addrs[conn->naddr % conn->naddrs];
-
-        rc = ngx_redis_conn_connect_to(conn, addr);
-        err = ngx_socket_errno;
-
-        if (rc == NGX_ERROR) {
-            err = 0;
-            break;
-        }
-
-        if (rc == NGX_DECLINED) {
-            conn->naddr++;
-            continue;
-        }
-
-        c = conn->peer.connection;
-
-        ngx_add_timer(c->read, ngx_max((ngx_msec_int_t)
-                                       (conn->deadline - ngx_current_msec),
-                                       1));
-
-        if (rc == NGX_OK) {
-            ngx_redis_conn_connected(conn);
-        }
-
-        return;
-    }
-
-    ngx_redis_conn_fail(conn, NGX_REDIS_CONNECT, err, "connect() failed");
-}
-
-
-/* NGX_OK, NGX_AGAIN; NGX_DECLINED: errno says why; NGX_ERROR: logged. */
-
-static ngx_int_t
-ngx_redis_conn_connect_to(ngx_redis_conn_t *conn, ngx_addr_t *addr)
-{
-    ngx_int_t          rc;
-    ngx_connection_t  *c;
-
-    ngx_memzero(&conn->peer, sizeof(ngx_peer_connection_t));
-
-    conn->peer.sockaddr = addr->sockaddr;
-    conn->peer.socklen = addr->socklen;
-    conn->peer.name = &addr->name;
-    conn->peer.get = ngx_event_get_peer;
-    conn->peer.log_error = NGX_ERROR_INFO;
-
-    /* its failure is ours to log: once, not at every attempt */
-
-    conn->peer.log = &conn->quiet;
-
-    ngx_set_socket_errno(0);
-
-    rc = ngx_event_connect_peer(&conn->peer);
-
-    if (rc != NGX_OK && rc != NGX_AGAIN) {
-        return (rc == NGX_ERROR) ? NGX_ERROR : NGX_DECLINED;
-    }
-
-    c = conn->peer.connection;
-
-    conn->log.connection = c->number;
-
-    c->data = conn;
-    c->pool = conn->pool;
-    c->log = &conn->log;
-    c->read->log = &conn->log;
-    c->write->log = &conn->log;
-    c->read->handler = ngx_redis_conn_await_connect;
-    c->write->handler = ngx_redis_conn_await_connect;
-
-    return rc;
-}
-
-
-static void
-ngx_redis_conn_await_connect(ngx_event_t *ev)
-{
-    int                err;
-    socklen_t          len;
-    ngx_connection_t  *c;
-    ngx_redis_conn_t  *conn;
-
-    c = ev->data;
-    conn = c->data;
-
-    if (c->close) {
-        ngx_redis_conn_end(conn, "worker is shutting down");
-        return;
-    }
-
-    if (ev->timedout) {
-        ngx_redis_conn_fail(conn, NGX_REDIS_CONNECT, NGX_ETIMEDOUT,
-                            "connect() timed out");
-        return;
-    }
-
-    if (!ev->write) {
-        return;
-    }
-
-    err = 0;
-    len = sizeof(int);
-
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1) {
-        err = ngx_socket_errno;
-    }
-
-    if (err == 0) {
-        ngx_redis_conn_connected(conn);
-        return;
-    }
-
-    ngx_close_connection(c);
-    conn->peer.connection = NULL;
-    conn->naddr++;
-
-    if (conn->tries) {
-        ngx_redis_conn_connect(conn);
-        return;
-    }
-
-    ngx_redis_conn_fail(conn, NGX_REDIS_CONNECT, err, "connect() failed");
-}
-
-
-static void
-ngx_redis_conn_connected(ngx_redis_conn_t *conn)
+ngx_redis_conn_start(ngx_redis_conn_t *conn, ngx_redis_conn_take_pt take)
 {
     ngx_connection_t  *c;
 
     c = conn->peer.connection;
 
-    conn->stats->connects++;
-    conn->log.action = "greeting";
-    conn->take = ngx_redis_conn_take_hello;
+    conn->take = take;
 
     c->read->handler = ngx_redis_conn_await_bytes;
     c->write->handler = ngx_redis_conn_await_writable;
-
-    /* a refusal of it is logged, and costs time alone */
-
-    (void) ngx_tcp_nodelay(c);
 
     if (c->read->ready) {
         ngx_post_event(c->read, &ngx_posted_events);
     }
 
-    if (conn->hello == 0) {
-        ngx_redis_conn_ready(conn);
-        return;
-    }
-
-    ngx_redis_conn_flush(conn);
+    ngx_post_event(&conn->turn, &ngx_posted_events);
 }
 
 
-static ngx_int_t
-ngx_redis_conn_prepare(ngx_redis_conn_t *conn)
-{
-    conn->log.action = "connecting to";
-
-    conn->pool = ngx_create_pool(1024, &conn->log);
-    if (conn->pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    conn->in = ngx_create_temp_buf(conn->pool, NGX_REDIS_IN_SIZE);
-    if (conn->in == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_redis_conn_write_hello(conn) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    conn->reader = ngx_redis_reader_create(&conn->log);
-    if (conn->reader == NULL) {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-/* The out buffer is the handshake's until that is over. */
-
-static ngx_int_t
-ngx_redis_conn_write_hello(ngx_redis_conn_t *conn)
-{
-    u_char            *p, db[NGX_INT_T_LEN];
-    size_t             len;
-    ngx_str_t          auth, select, number;
-    ngx_redis_conf_t  *conf;
-
-    conf = conn->conf;
-
-    ngx_str_set(&auth, "AUTH");
-    ngx_str_set(&select, "SELECT");
-
-    len = ngx_redis_command_len(3, auth.len + conf->user.len
-                                   + conf->password.len)
-          + ngx_redis_command_len(2, select.len + NGX_INT_T_LEN);
-
-    conn->out = ngx_create_temp_buf(conn->pool,
-                                    ngx_max(len, NGX_REDIS_OUT_SIZE));
-    if (conn->out == NULL) {
-        return NGX_ERROR;
-    }
-
-    conn->hello = 0;
-    p = conn->out->last;
-
-    if (conf->password.len) {
-        conn->hello++;
-
-        p = ngx_redis_write_array(p, conf->user.len ? 3 : 2);
-        p = ngx_redis_write_bulk(p, &auth);
-
-        if (conf->user.len) {
-            p = ngx_redis_write_bulk(p, &conf->user);
-        }
-
-        p = ngx_redis_write_bulk(p, &conf->password);
-    }
-
-    if (conf->db) {
-        conn->hello++;
-
-        number.data = db;
-        number.len = ngx_sprintf(db, "%ui", conf->db) - db;
-
-        p = ngx_redis_write_array(p, 2);
-        p = ngx_redis_write_bulk(p, &select);
-        p = ngx_redis_write_bulk(p, &number);
-    }
-
-    conn->out->last = p;
-
-    return NGX_OK;
-}
-
-
-static void
+void
 ngx_redis_conn_ready(ngx_redis_conn_t *conn)
 {
     ngx_connection_t  *c;
@@ -646,29 +371,6 @@ ngx_redis_conn_parse(ngx_redis_conn_t *conn)
 
 
 static ngx_int_t
-ngx_redis_conn_take_hello(ngx_redis_conn_t *conn,
-    const ngx_redis_reply_t *reply)
-{
-    if (reply->type == NGX_REDIS_ERROR) {
-        ngx_redis_conn_refused(conn, &reply->str);
-        return NGX_ERROR;
-    }
-
-    if (reply->type != NGX_REDIS_STATUS) {
-        ngx_redis_conn_fail(conn, NGX_REDIS_PROTOCOL, 0,
-                            "bad reply to the handshake");
-        return NGX_ERROR;
-    }
-
-    if (--conn->hello == 0) {
-        ngx_redis_conn_ready(conn);
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
 ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply)
 {
@@ -765,7 +467,7 @@ ngx_redis_conn_rest(ngx_redis_conn_t *conn)
  * is nobody's fault; commands that are not yet written get a new one.
  */
 
-static void
+void
 ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason)
 {
     ngx_connection_t  *c;
@@ -795,7 +497,7 @@ ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason)
 }
 
 
-static void
+void
 ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error)
 {
     u_char                     *p, text[NGX_REDIS_ERROR_LEN + 256];
@@ -912,6 +614,7 @@ ngx_redis_conn_close(ngx_redis_conn_t *conn)
     }
 
     conn->peer.name = NULL;
+    conn->take = NULL;
     conn->writing = NULL;
     conn->log.connection = 0;
     conn->log.action = "connecting to";

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * What the three files of the wire share, and nobody else sees:
+ * What the files of the wire share, and nobody else sees:
  *
  *     client            decides where to: addresses, back-off, scripts
  *       |  ^
@@ -81,10 +81,16 @@ typedef struct {
 } ngx_redis_refusal_t;
 
 
+/* Takes the next reply.  NGX_ERROR: the connection is closed. */
+
+typedef ngx_int_t (*ngx_redis_conn_take_pt)(ngx_redis_conn_t *conn,
+    const ngx_redis_reply_t *reply);
+
+
 /*
- * A connection has three states, told apart by connection and ready:
+ * A connection has three states, told apart by its flags:
  *
- *     closed      no connection; a waiting command makes it ask for one
+ *     closed      neither; a waiting command makes it ask for an address
  *     opening     resolving, connecting, in the handshake
  *     ready       commands go from waiting to sent to done
  */
@@ -126,8 +132,7 @@ struct ngx_redis_conn_s {
     ngx_buf_t                 *out;
     ngx_redis_reader_t        *reader;
     ngx_uint_t                 hello;       /* replies of the handshake due */
-    ngx_int_t                (*take)(ngx_redis_conn_t *conn,
-                                   const ngx_redis_reply_t *reply);
+    ngx_redis_conn_take_pt     take;        /* NULL: not connected */
 
     ngx_log_t                  log;
     ngx_log_t                  quiet;       /* alerts only */
@@ -154,11 +159,6 @@ void ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf,
 
 void ngx_redis_conn_submit(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd);
 
-/* Connects to the first of addrs that answers; they stay the caller's. */
-
-void ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
-    ngx_uint_t naddrs);
-
 /* Logs, closes, and hands back every command.  Not from inside a submit. */
 
 void ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
@@ -171,6 +171,28 @@ void ngx_redis_conn_drop(ngx_redis_conn_t *conn);
 /* Whether the fault is to be logged now, or was just a moment ago. */
 
 ngx_uint_t ngx_redis_conn_tell(ngx_redis_conn_t *conn, ngx_uint_t fault);
+
+
+/*
+ * For ngx_redis_connect.c.  start: the socket is connected, out goes out and
+ * replies come to take; ready: they are those of commands from now on;
+ * end: the other side or nginx closes; refused: an error reply that leaves
+ * the server of no use.
+ */
+
+void ngx_redis_conn_start(ngx_redis_conn_t *conn,
+    ngx_redis_conn_take_pt take);
+void ngx_redis_conn_ready(ngx_redis_conn_t *conn);
+void ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason);
+void ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error);
+
+
+/* --- connect ----------------------------------------------------------- */
+
+/* Connects to the first of addrs that answers; they stay the caller's. */
+
+void ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
+    ngx_uint_t naddrs);
 
 
 /* --- reply ------------------------------------------------------------- */
