@@ -28,8 +28,8 @@ use Time::HiRes qw(time sleep);
 my $ROOT = 'root-credential-0123456789-of-a-test';
 
 
-# http, server, api: further directives there; redis: parameters of
-# access_token_redis; log_level.
+# http, server, api: further directives there, where DIR is the server root;
+# redis: parameters of access_token_redis; socket: another Redis; log_level.
 
 sub new {
     my ($class, %option) = @_;
@@ -51,7 +51,7 @@ sub new {
 
 
 sub root { return $ROOT }
-sub port { return $_[0]{port} }
+sub dir  { return $_[0]{dir} }
 
 
 sub write_files {
@@ -66,7 +66,7 @@ sub write_files {
     remove_tree($dir);
     make_path("$dir/logs", "$dir/html", "$dir/conf");
 
-    $_ //= '' for @option{qw(http server api redis)};
+    $_ = ($_ // '') =~ s/\bDIR\b/$dir/gr for @option{qw(http server api redis)};
     my $level = $option{log_level} // 'debug';
     my $user = $> == 0 ? 'user root;' : '';
 

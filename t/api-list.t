@@ -128,8 +128,7 @@ is(scalar @{ page('search=across')->{access_tokens} }, 1,
 $gateway->call(DELETE => $made{fourth}{path}, @root);
 redis_cmd('DEL', token_key($made{second}{token}));
 
-is(names('search=r&role=user'), 'third first',
-   'what was deleted is not listed');
+is(names('search=ur'), '', 'what was deleted is not listed');
 is(names('role=admin'), 'Fifth', 'nor is what Redis has dropped');
 ok(!defined redis_cmd('ZSCORE', 'at:i:{' . substr($made{second}{id}, 0, 4)
                                 . '}:acme', $made{second}{id}),
@@ -178,7 +177,7 @@ ok(defined $page->{next_cursor}, 'and a cursor to go on from');
 is(join(' ', sort { $a <=> $b } $names =~ /(\d+)/g),
    join(' ', grep { /^777/ } 1 .. $many - 1),
    'going on finds all that fit, once');
-cmp_ok($pages, '>', 11, "over some partial pages: $pages");
+cmp_ok($pages, '>', 2, "over partial pages: $pages of them");
 
 my $slow = redis_cmd('SLOWLOG', 'GET', 10);
 is_deeply([map { "$_->[2] us: $_->[3][0]" } @$slow], [],

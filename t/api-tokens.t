@@ -180,7 +180,6 @@ for my $group ('', 'dev') {
 
 {
     my ($token, $path) = made('', expires_at => Gateway::in_days(1));
-    my $id = token_id($token);
 
     # its time comes
     redis_cmd('HSET', token_key($token), 'e', time - 1);
@@ -210,11 +209,11 @@ for my $group ('', 'dev') {
     my ($token, $path) = made('', expires_at => Gateway::in_days(1));
     my $ttl = redis_cmd('TTL', token_key($token));
 
-    ok(abs($ttl - 31 * 86400) < 5, 'a record stays 30 days after the expiry');
+    ok(abs($ttl - 31 * 86400) < 60, 'a record stays 30 days after the expiry');
 
     root(PATCH => $path, json => { expires_at => $day });
     $ttl = redis_cmd('TTL', token_key($token));
-    ok(abs($ttl - 60 * 86400) < 5, 'also after one that was changed');
+    ok(abs($ttl - 60 * 86400) < 60, 'also after one that was changed');
 }
 
 
