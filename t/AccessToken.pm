@@ -17,7 +17,8 @@ use Digest::SHA qw(sha256);
 use Exporter 'import';
 use IO::Socket::UNIX;
 
-our @EXPORT = qw(token token_id token_key put_token redis_cmd flush);
+our @EXPORT = qw(token token_id token_key put_token redis_cmd flush redis_stop
+                 redis_continue);
 
 my @Digits = ('0' .. '9', 'A' .. 'Z', 'a' .. 'z');
 
@@ -99,6 +100,23 @@ sub redis_cmd {
 
 
 sub flush { return redis_cmd('FLUSHALL') }
+
+
+# Between the two Redis takes connections and commands, and is silent.
+
+my $stopped;
+
+sub redis_stop {
+    ($stopped) = redis_cmd('INFO', 'server') =~ /^process_id:(\d+)/m;
+    kill 'STOP', $stopped or die "can't stop Redis: $!\n";
+}
+
+sub redis_continue {
+    kill 'CONT', $stopped if $stopped;
+    $stopped = undef;
+}
+
+END { redis_continue() }
 
 
 sub read_reply {

