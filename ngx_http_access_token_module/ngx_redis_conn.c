@@ -28,8 +28,8 @@
 #include <ngx_redis_internal.h>
 
 
-#define NGX_REDIS_LOG_AT_MOST   1000        /* ms; a fault that comes and goes */
-#define NGX_REDIS_LOG_AGAIN     10000       /* ms; a fault that lasts */
+#define NGX_REDIS_LOG_AT_MOST   1000        /* ms; one that comes and goes */
+#define NGX_REDIS_LOG_AGAIN     10000       /* ms; one that lasts */
 
 
 static void ngx_redis_conn_turn(ngx_event_t *ev);
