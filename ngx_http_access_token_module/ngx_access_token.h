@@ -7,6 +7,7 @@
  *
  *     ngx_access_token_format.c   the string: parse, generate, digest
  *     ngx_access_token_record.c   the record to and from Redis fields
+ *     ngx_access_token_text.c     its texts: chunks and UTF-8
  *     ngx_access_token_store.c    keys and commands: load, create, change
  *     ngx_access_token_script.c   the Lua of each change
  *     ngx_access_token_lookup.c   the question of the edge, single flight
