@@ -58,8 +58,8 @@ sub write_files {
     my ($self) = @_;
     my $dir = $self->{dir};
     my %option = %{ $self->{option} };
-    my $socket = $option{socket} // $ENV{TEST_NGINX_REDIS_SOCKET}
-        // die "TEST_NGINX_REDIS_SOCKET names the Redis of the run\n";
+    my $address = $option{address} // 'unix:' . ($ENV{TEST_NGINX_REDIS_SOCKET}
+        // die "TEST_NGINX_REDIS_SOCKET names the Redis of the run\n");
     my $modules = join '', map { "load_module $_;\n" }
                   split ' ', $ENV{TEST_NGINX_LOAD_MODULES} // '';
 
@@ -97,7 +97,7 @@ http {
     scgi_temp_path $dir/scgi_temp;
     default_type text/plain;
 
-    access_token_redis unix:$socket $option{redis};
+    access_token_redis $address $option{redis};
     access_token_root_file $dir/conf/root;
 
     $option{http}

@@ -64,7 +64,7 @@ sub is_stored {
 
 # No Redis.
 
-gateway(socket => '/nonexistent/redis.sock');
+gateway(address => 'unix:/nonexistent/redis.sock');
 
 for my $case ([GET => $path], [GET => '/api/organizations'],
               [GET => '/api/organizations/acme/groups'],
@@ -226,7 +226,7 @@ sub cut {
 flush();
 cut(0);
 my $between = between();
-gateway(socket => $socket);
+gateway(address => "unix:$socket");
 
 $made = $gateway->create('acme', '');
 

@@ -1,0 +1,136 @@
+# The name of Redis: it is resolved anew at each connection, by nginx' own
+# resolver, so nothing else waits for it.
+
+use strict;
+use warnings;
+
+use IO::Select;
+use IO::Socket::INET;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use lib 't';
+use AccessToken;
+use Gateway;
+
+my $redis_port = $ENV{TEST_NGINX_REDIS_PORT}
+                 // die "TEST_NGINX_REDIS_PORT is where Redis listens\n";
+
+flush();
+
+# A name server that knows one name, "localhost", which the system resolves
+# when nginx starts.  It answers with the address in a file, or not at all if
+# there is none in it.
+
+my $server = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1')
+             or die "no socket: $!\n";
+my $port = $server->sockport;
+my $file = $ENV{TEST_NGINX_SERVROOT} . '.address';
+
+sub says {
+    my ($address) = @_;
+
+    open my $out, '>', "$file.new" or die "can't write $file: $!\n";
+    print $out $address;
+    close $out;
+    rename "$file.new", $file or die "can't write $file: $!\n";
+}
+
+sub serve_names {
+    while (defined $server->recv(my $query, 512)) {
+        my $address = Gateway::slurp($file);
+        my ($question) = substr($query, 12) =~ /^(.*?\0.{4})/s;
+
+        next unless $address && $question;
+
+        # one answer: A, IN, of no second beyond this one
+        $server->send(pack('a2 n n n n n', $query, 0x8180, 1, 1, 0, 0)
+                      . $question
+                      . pack('n n n N n C4', 0xc00c, 1, 1, 0, 4,
+                             split /\./, $address));
+    }
+}
+
+says('127.0.0.1');
+my $name_server = fork // die "can't fork: $!\n";
+if ($name_server == 0) {
+    serve_names();
+    POSIX::_exit(0);
+}
+
+END {
+    local $?;
+
+    if ($name_server) {
+        kill 'KILL', $name_server;
+        waitpid $name_server, 0;
+        unlink $file;
+    }
+}
+
+my $gateway = Gateway->new(
+    address => "localhost:$redis_port",
+    redis => 'timeout=1s connect_timeout=1s',
+    http => "resolver 127.0.0.1:$port ipv6=off; resolver_timeout 1s;",
+    server => 'location /open { access_token off; return 200 open; }');
+my $token = put_token();
+
+sub logged {
+    my ($pattern, $name) = @_;
+    ok(scalar($gateway->log =~ $pattern), $name);
+}
+
+sub status { return $gateway->call(GET => '/', bearer => $token)->{status} }
+
+# What nginx has resolved is good for the rest of that second.
+
+sub becomes {
+    my ($expected) = @_;
+    my $status;
+
+    for (1 .. 400) {
+        $status = status();
+        last if $status eq $expected;
+        redis_cmd('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+            if $status eq '200';
+        sleep 0.01;
+    }
+
+    return $status;
+}
+
+is(status(), '200', 'Redis is found by its name');
+logged(qr/resolver DNS response/, 'by the resolver of nginx');
+
+says('127.0.0.9');
+is(becomes('503'), '503', 'a connection goes where the name leads by now');
+logged(qr/connect\(\) failed.* "localhost:$redis_port" at 127\.0\.0\.9:/,
+       'the log says where');
+
+says('127.0.0.1');
+is(becomes('200'), '200', 'and back again');
+
+# A name server that is silent: others need not wait for it, and the address
+# that was known last is used in the end.
+
+says('');
+$gateway->await_log(qr/resolve: "localhost"/, 0);
+redis_cmd('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+my $second = time;
+sleep 0.01 while time == $second;
+
+my $waiting = $gateway->connect;
+$gateway->send_request($waiting, GET => '/', bearer => $token);
+$gateway->await_log(qr/resolve: "localhost"/, 1);
+
+is($gateway->call(GET => '/open')->{body}, 'open',
+   'while a name is asked for, others are served');
+ok(!IO::Select->new($waiting)->can_read(0), 'and the one that needs it waits');
+is(Gateway::parse(Gateway::read_all($waiting))->{status}, '200',
+   'until its time is over: then the last known address is used');
+logged(qr/\[warn\].*localhost could not be resolved/, 'which is logged');
+
+$gateway->stop(qr/connect\(\) failed/);
+
+done_testing();
