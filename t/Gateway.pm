@@ -29,7 +29,8 @@ my $ROOT = 'root-credential-0123456789-of-a-test';
 
 
 # http, server, api: further directives there, where DIR is the server root;
-# redis: parameters of access_token_redis; socket: another Redis; log_level.
+# redis: parameters of access_token_redis; address: of another Redis; workers:
+# how many, below a master (not given: one process is all); log_level.
 
 sub new {
     my ($class, %option) = @_;
@@ -52,6 +53,7 @@ sub new {
 
 sub root { return $ROOT }
 sub dir  { return $_[0]{dir} }
+sub pid  { return $_[0]{pid} }
 
 
 sub write_files {
@@ -69,14 +71,16 @@ sub write_files {
     $_ = ($_ // '') =~ s/\bDIR\b/$dir/gr for @option{qw(http server api redis)};
     my $level = $option{log_level} // 'debug';
     my $user = $> == 0 ? 'user root;' : '';
+    my $workers = $option{workers} // 1;
+    my $master = $option{workers} ? 'on' : 'off';
 
     put("$dir/conf/root", '# of the tests', "\n", 'sha256:', sha256_hex($ROOT),
         " test\n");
     put("$dir/html/index.html", "let in\n");
     put("$dir/conf/nginx.conf", <<"END");
-worker_processes 1;
+worker_processes $workers;
 daemon off;
-master_process off;
+master_process $master;
 error_log $dir/logs/error.log $level;
 pid $dir/logs/nginx.pid;
 env ASAN_OPTIONS;
@@ -85,7 +89,7 @@ $user
 $modules
 
 events {
-    worker_connections 256;
+    worker_connections 1024;
 }
 
 http {
