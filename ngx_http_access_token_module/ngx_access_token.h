@@ -171,6 +171,17 @@ ngx_int_t ngx_access_token_digest(const ngx_str_t *text, u_char *digest);
 ngx_uint_t ngx_access_token_digest_equal(const u_char *a, const u_char *b);
 
 
+/* --- text -------------------------------------------------------------- */
+
+/*
+ * Characters of a text of UTF-8 (RFC 3629), or NGX_ERROR: it is no UTF-8, or
+ * has a control character (U+0000-1F, U+7F-9F) that is not in allow.
+ */
+
+ngx_int_t ngx_access_token_text_length(const ngx_str_t *text,
+    const char *allow);
+
+
 /* --- record ------------------------------------------------------------ */
 
 /*

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * The texts of a record: in chunks, and UTF-8.
+ * Texts: what UTF-8 is, and how the texts of a record lie in chunks.
  *
  * Redis triples the memory of a hash when a value exceeds 64 bytes, so long
  * texts lie in chunks: n, n1, n2 …, 64 bytes each but for the last.  A chunk
@@ -178,14 +178,27 @@ ngx_access_token_push(ngx_array_t *args, const void *data, size_t len)
 }
 
 
-/* UTF-8 without control characters; a description may have lines. */
+/* A description may have lines. */
 
 static ngx_int_t
 ngx_access_token_text_valid(const ngx_access_token_field_t *f,
     const ngx_str_t *text)
 {
+    ngx_int_t  n;
+
+    n = ngx_access_token_text_length(text,
+                                     f->name.data[0] == 'd' ? "\n\t" : "");
+
+    return (n >= (ngx_int_t) f->min && n <= (ngx_int_t) f->max)
+           ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_access_token_text_length(const ngx_str_t *text, const char *allow)
+{
     uint32_t       c;
-    ngx_uint_t     n;
+    ngx_int_t      n;
     const u_char  *p, *last;
 
     p = text->data;
@@ -194,20 +207,16 @@ ngx_access_token_text_valid(const ngx_access_token_field_t *f,
     for (n = 0; p < last; n++) {
         c = ngx_access_token_text_char(&p, last);
 
-        if (c == NGX_ACCESS_TOKEN_BAD_UTF8) {
-            return NGX_DECLINED;
+        if (c == NGX_ACCESS_TOKEN_BAD_UTF8 || (c >= 0x7f && c < 0xa0)) {
+            return NGX_ERROR;
         }
 
-        if ((c == '\n' || c == '\t') && f->name.data[0] == 'd') {
-            continue;
-        }
-
-        if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
-            return NGX_DECLINED;
+        if (c < 0x20 && (c == 0 || ngx_strchr(allow, c) == NULL)) {
+            return NGX_ERROR;
         }
     }
 
-    return (n >= f->min && n <= f->max) ? NGX_OK : NGX_DECLINED;
+    return n;
 }
 
 

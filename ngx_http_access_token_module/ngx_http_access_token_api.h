@@ -10,7 +10,7 @@
  *     ngx_http_access_token_api_tokens.c   one function a route
  *     ngx_http_access_token_api_members.c  the members of a body
  *     ngx_http_access_token_api_query.c    the parameters of a list
- *     ngx_http_access_token_api_input.c    texts, times, types
+ *     ngx_http_access_token_api_input.c    times, types
  *     ngx_http_access_token_api_json.c     JSON in and out (jansson)
  *     ngx_http_access_token_api_answer.c   status, headers, problems
  */
@@ -243,14 +243,6 @@ ngx_int_t ngx_http_access_token_api_query(
 
 
 /* --- input ------------------------------------------------------------- */
-
-/*
- * Characters of a text of UTF-8, or NGX_ERROR: it is no UTF-8, or it has a
- * control character (U+0000-1F, U+7F-9F) that is not in allow.
- */
-
-ngx_int_t ngx_http_access_token_api_text(const ngx_str_t *text,
-    const char *allow);
 
 /*
  * RFC 3339: a date (its beginning in UTC) or a date-time; a fraction of a

@@ -316,7 +316,7 @@ ngx_http_access_token_api_identity(ngx_http_access_token_api_ctx_t *ctx)
     }
 
     if (user.len > NGX_ACCESS_TOKEN_ACTOR_MAX - (sizeof("user:") - 1)
-        || ngx_http_access_token_api_text(&user, "") == NGX_ERROR)
+        || ngx_access_token_text_length(&user, "") == NGX_ERROR)
     {
         return ngx_http_access_token_api_refuse(ctx, NGX_HTTP_FORBIDDEN,
                    "The user's name in the trusted identity has to be UTF-8 "

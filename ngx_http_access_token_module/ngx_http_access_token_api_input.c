@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * What a caller of the admin API sends, in small: texts of UTF-8, times of RFC
- * 3339, the type of a body.
+ * What a caller of the admin API sends, in small: times of RFC 3339, the type
+ * of a body.
  */
 
 
@@ -21,40 +21,6 @@ static ngx_int_t ngx_http_access_token_api_parse_clock(u_char *p,
     u_char *last, int64_t *seconds);
 static ngx_int_t ngx_http_access_token_api_month_days(ngx_int_t year,
     ngx_int_t month);
-
-
-ngx_int_t
-ngx_http_access_token_api_text(const ngx_str_t *text, const char *allow)
-{
-    u_char     *p, *last;
-    uint32_t    ch;
-    ngx_int_t   n;
-
-    p = text->data;
-    last = p + text->len;
-
-    for (n = 0; p < last; n++) {
-
-        if (*p < 0x80) {
-            ch = *p++;
-
-        } else {
-            ch = ngx_utf8_decode(&p, last - p);
-
-            if (ch > 0x10ffff || (ch >= 0xd800 && ch <= 0xdfff)) {
-                return NGX_ERROR;
-            }
-        }
-
-        if ((ch < 0x20 && (ch == 0 || ngx_strchr(allow, ch) == NULL))
-            || (ch >= 0x7f && ch <= 0x9f))
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    return n;
-}
 
 
 ngx_int_t

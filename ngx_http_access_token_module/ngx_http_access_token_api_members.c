@@ -285,7 +285,7 @@ ngx_http_access_token_api_check_name(ngx_http_access_token_api_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    n = ngx_http_access_token_api_text(&value->string, "");
+    n = ngx_access_token_text_length(&value->string, "");
 
     for (i = 0; i < value->string.len; i++) {
         if (value->string.data[i] != ' ') {
@@ -318,7 +318,7 @@ ngx_http_access_token_api_check_description(
         return NGX_DECLINED;
     }
 
-    n = ngx_http_access_token_api_text(&value->string, "\n\t");
+    n = ngx_access_token_text_length(&value->string, "\n\t");
 
     if (n == NGX_ERROR || n > NGX_ACCESS_TOKEN_DESCR_MAX) {
         return NGX_DECLINED;

@@ -173,7 +173,7 @@ ngx_http_access_token_api_unknown_parameter(
     where = *name;
 
     if (where.len > NGX_HTTP_ACCESS_TOKEN_API_ECHO_MAX
-        || ngx_http_access_token_api_text(&where, "") == NGX_ERROR)
+        || ngx_access_token_text_length(&where, "") == NGX_ERROR)
     {
         where.len = 0;
     }
@@ -282,7 +282,7 @@ ngx_http_access_token_api_set_search(ngx_http_access_token_api_ctx_t *ctx,
 {
     ngx_int_t  n;
 
-    n = ngx_http_access_token_api_text(value, "");
+    n = ngx_access_token_text_length(value, "");
 
     if (n < 1 || n > NGX_ACCESS_TOKEN_NAME_MAX) {
         return ngx_http_access_token_api_bad_parameter(ctx, name,

@@ -326,10 +326,11 @@ Authorization: Bearer " . Gateway->root . "\r
      'limit=1.5', 'limit=99999999999999999999', 'limit=1&limit=1', 'cursor=',
      'cursor=x', 'cursor=' . 'A' x 19 . '%00', 'status=', 'status=Active',
      'status=unknown', 'role=organization_admin', 'role=', 'search=',
-     'search=' . 'x' x 101, 'search=%ff', 'search=%00', 'search=%0a',
+     'search=' . 'x' x 101, 'search=%ff', 'search=%c3%ff', 'search=%c0%af',
+     'search=%00', 'search=%0a',
      'search=%', 'search=%4', 'search=%zz', 'access_token=x', '%6cimit=1']
 --- error_code eval
-[(422) x 27]
+[(422) x 29]
 --- response_body_like eval
 [main::parameter('x', 'is not known here: use limit, cursor, status, role, search'),
  (main::parameter('limit', 'has to be a number from 1 to 100')) x 7,
@@ -337,7 +338,7 @@ Authorization: Bearer " . Gateway->root . "\r
  (main::parameter('cursor', 'has to be the next_cursor')) x 3,
  (main::parameter('status', 'has to be active, revoked or expired')) x 3,
  (main::parameter('role', 'has to be admin or user')) x 2,
- (main::parameter('search', 'has to be 1 to 100 characters')) x 5,
+ (main::parameter('search', 'has to be 1 to 100 characters')) x 7,
  (main::parameter('search', 'has a percent-escape')) x 3,
  main::parameter('access_token', 'is not known here'),
  main::parameter('%6cimit', 'is not known here')]
