@@ -86,17 +86,6 @@ typedef struct {
 } ngx_redis_script_t;
 
 
-/* What one worker's client has done since the worker's start. */
-
-typedef struct {
-    ngx_uint_t               commands;      /* taken by send and eval */
-    ngx_uint_t               refused;       /* NULL from send and eval */
-    ngx_uint_t               failed;        /* answered with NGX_ERROR */
-    ngx_uint_t               writes;        /* system calls that sent */
-    ngx_uint_t               connects;      /* connections made */
-} ngx_redis_stats_t;
-
-
 #pragma GCC visibility push(hidden)
 
 
@@ -140,9 +129,6 @@ void ngx_redis_script_init(ngx_redis_script_t *script);
  */
 
 void ngx_redis_cancel(ngx_redis_command_t *cmd);
-
-
-const ngx_redis_stats_t *ngx_redis_stats(const ngx_redis_t *redis);
 
 
 #pragma GCC visibility pop

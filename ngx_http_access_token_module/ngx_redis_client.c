@@ -37,7 +37,6 @@
 struct ngx_redis_s {
     ngx_redis_conf_t   *conf;
     ngx_redis_conn_t    conn;
-    ngx_redis_stats_t   stats;
 
     ngx_str_t           host;               /* a name, or empty */
     in_port_t           port;
@@ -113,7 +112,7 @@ ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
         redis->host = u.host;
     }
 
-    ngx_redis_conn_init(&redis->conn, conf, &redis->stats);
+    ngx_redis_conn_init(&redis->conn, conf);
 
     redis->conn.open = ngx_redis_open;
     redis->conn.done = ngx_redis_done;
@@ -259,13 +258,6 @@ ngx_redis_cancel(ngx_redis_command_t *cmd)
 }
 
 
-const ngx_redis_stats_t *
-ngx_redis_stats(const ngx_redis_t *redis)
-{
-    return &redis->stats;
-}
-
-
 /* A command with room for its bytes, unless it is of no use to send one. */
 
 static ngx_redis_command_t *
@@ -282,7 +274,7 @@ ngx_redis_command(ngx_redis_t *redis, size_t size,
         && !conn->opening
         && (ngx_msec_int_t) (redis->until - ngx_current_msec) > 0)
     {
-        goto refused;
+        return NULL;
     }
 
     if (conn->ncommands >= NGX_REDIS_MAX_QUEUE) {
@@ -293,12 +285,12 @@ ngx_redis_command(ngx_redis_t *redis, size_t size,
                           &redis->conf->address);
         }
 
-        goto refused;
+        return NULL;
     }
 
     cmd = ngx_alloc(sizeof(ngx_redis_command_t) + size, ngx_cycle->log);
     if (cmd == NULL) {
-        goto refused;
+        return NULL;
     }
 
     ngx_memzero(cmd, sizeof(ngx_redis_command_t));
@@ -308,12 +300,6 @@ ngx_redis_command(ngx_redis_t *redis, size_t size,
     cmd->pos = (u_char *) cmd + sizeof(ngx_redis_command_t);
 
     return cmd;
-
-refused:
-
-    redis->stats.refused++;
-
-    return NULL;
 }
 
 
@@ -321,8 +307,6 @@ static ngx_redis_command_t *
 ngx_redis_submit(ngx_redis_t *redis, ngx_redis_command_t *cmd, u_char *last)
 {
     cmd->last = last;
-
-    redis->stats.commands++;
 
     ngx_redis_conn_submit(&redis->conn, cmd);
 
@@ -570,10 +554,6 @@ static void
 ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
     const ngx_redis_reply_t *reply)
 {
-    if (reply == NULL) {
-        redis->stats.failed++;
-    }
-
     if (cmd->handler && !redis->gone) {
         cmd->handler(cmd->data, reply ? NGX_OK : NGX_ERROR, reply);
     }

@@ -48,11 +48,9 @@ static u_char *ngx_redis_conn_log_error(ngx_log_t *log, u_char *buf,
 
 
 void
-ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf,
-    ngx_redis_stats_t *stats)
+ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf)
 {
     conn->conf = conf;
-    conn->stats = stats;
 
     ngx_queue_init(&conn->waiting);
     ngx_queue_init(&conn->sent);
@@ -81,6 +79,7 @@ ngx_redis_conn_submit(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd)
 
     ngx_queue_insert_tail(&conn->waiting, &cmd->queue);
     conn->ncommands++;
+    conn->commands++;
 
     if (conn->peer.connection) {
         conn->peer.connection->idle = 0;
@@ -196,7 +195,7 @@ ngx_redis_conn_flush(ngx_redis_conn_t *conn)
             break;
         }
 
-        conn->stats->writes++;
+        conn->writes++;
         b->pos += n;
     }
 
@@ -486,8 +485,7 @@ ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason)
 
     ngx_log_error(NGX_LOG_INFO, &conn->log, 0,
                   "%s, with nothing in flight, after %ui commands in "
-                  "%ui writes", reason, conn->stats->commands,
-                  conn->stats->writes);
+                  "%ui writes", reason, conn->commands, conn->writes);
 
     ngx_redis_conn_close(conn);
 

@@ -289,8 +289,6 @@ ngx_redis_conn_await_connect(ngx_event_t *ev)
 static void
 ngx_redis_conn_connected(ngx_redis_conn_t *conn)
 {
-    conn->stats->connects++;
-
     /* a refusal of it is logged, and costs time alone */
 
     (void) ngx_tcp_nodelay(conn->peer.connection);

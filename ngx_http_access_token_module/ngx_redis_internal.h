@@ -97,7 +97,6 @@ typedef ngx_int_t (*ngx_redis_conn_take_pt)(ngx_redis_conn_t *conn,
 
 struct ngx_redis_conn_s {
     ngx_redis_conf_t          *conf;
-    ngx_redis_stats_t         *stats;
 
     /*
      * The ways up, to the client.  open: a command waits, answer with
@@ -122,6 +121,8 @@ struct ngx_redis_conn_s {
     ngx_queue_t                waiting;
     ngx_queue_t                sent;        /* in the order of the replies */
     ngx_uint_t                 ncommands;   /* in both */
+    ngx_uint_t                 commands;    /* since the worker's start */
+    ngx_uint_t                 writes;      /* the same: system calls */
     ngx_redis_command_t       *writing;     /* last of sent, partly in out */
 
     ngx_event_t                turn;        /* posted: once a turn */
@@ -152,8 +153,7 @@ struct ngx_redis_conn_s {
 
 /* Once, at configuration; the ways up are the caller's to fill in. */
 
-void ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf,
-    ngx_redis_stats_t *stats);
+void ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf);
 
 /* Takes the command; nothing happens before the turn's end. */
 

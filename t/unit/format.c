@@ -35,6 +35,7 @@ typedef struct {
 
 static void test_known_tokens(void);
 static void test_changed(void);
+static void test_other_characters(void);
 static void test_swapped(void);
 static void test_longer_and_shorter(void);
 static void test_prefix(void);
@@ -88,6 +89,7 @@ main(void)
 
     test_known_tokens();
     test_changed();
+    test_other_characters();
     test_swapped();
     test_longer_and_shorter();
     test_prefix();
@@ -155,6 +157,38 @@ test_changed(void)
                 tap_is(parse((char *) known[n].prefix.data, token, t.len),
                        NGX_DECLINED, "changed");
             }
+        }
+    }
+}
+
+
+static void
+test_other_characters(void)
+{
+    u_char      token[128], *hashed;
+    size_t      i;
+    uint32_t    crc;
+    ngx_uint_t  c, n;
+
+    tap_test("a token has base62 alone, though the checksum fits");
+
+    hashed = token + 3;
+
+    for (i = 0; i < 52; i++) {
+        ngx_memcpy(token, known[0].token.data, known[0].token.len);
+
+        for (c = 0; c < 256; c++) {
+            hashed[i] = c;
+            crc = ngx_crc32_long(hashed, 52);
+
+            for (n = 6; n > 0; n--) {
+                hashed[52 + n - 1] = UNIT_BASE62[crc % 62];
+                crc /= 62;
+            }
+
+            tap_ok(parse("at", token, known[0].token.len)
+                   == (in_base62(c) ? NGX_OK : NGX_DECLINED),
+                   "byte %d is %d", (int) i, (int) c);
         }
     }
 }

@@ -18,7 +18,7 @@
 
 
 #define UNIT_GUARD_BYTE  0xa5
-#define UNIT_JUNK_BYTE   0xc3
+#define UNIT_JUNK_BYTE   'j'     /* which a text may have */
 
 
 typedef struct unit_block_s  unit_block_t;

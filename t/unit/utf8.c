@@ -19,6 +19,7 @@ static void test_three_and_four(void);
 static void test_all_characters(void);
 static void test_truncated(void);
 static void test_controls(void);
+static void test_length(void);
 
 static void both_ways(u_char field, const u_char *text, size_t len,
     ngx_uint_t good);
@@ -41,6 +42,7 @@ main(void)
     test_all_characters();
     test_truncated();
     test_controls();
+    test_length();
 
     ngx_destroy_pool(pool);
 
@@ -169,6 +171,40 @@ test_controls(void)
                    || (unit_texts[i].field == 'd' && (c == '\n' || c == '\t'));
 
             both_ways(unit_texts[i].field, p, unit_encode(p, c), good);
+        }
+    }
+}
+
+
+static void
+test_length(void)
+{
+    u_char      text[600];
+    uint32_t    c;
+    ngx_str_t   s;
+    ngx_uint_t  i, n, good;
+
+    static const char  *allow[] = { "", "\n", "\n\t", "\r\177\302" };
+
+    tap_test("a length is in characters, of which controls may be allowed");
+
+    s.data = text;
+
+    for (i = 0; i < 4; i++) {
+        s.len = 0;
+
+        for (n = 0; n < 600 / 4; n++) {
+            tap_is(ngx_access_token_text_length(&s, ""), n, "characters");
+            s.len += unit_encode(text + s.len, unit_characters[i]);
+        }
+
+        for (c = 0; c < 0x100; c++) {
+            good = (c >= 0x20 && c < 0x7f) || c >= 0xa0
+                   || (c > 0 && c < 0x20 && strchr(allow[i], c) != NULL);
+
+            s.len = unit_encode(text, c);
+            tap_ok(ngx_access_token_text_length(&s, allow[i])
+                   == (good ? 1 : NGX_ERROR), "U+%04x, %d", c, (int) i);
         }
     }
 }
