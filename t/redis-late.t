@@ -1,0 +1,106 @@
+# A reply that comes after its time: nobody takes it for the answer to another
+# command, not even to one about the same token.
+
+use strict;
+use warnings;
+
+use Digest::SHA qw(sha256);
+use IO::Select;
+use IO::Socket::UNIX;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use lib 't';
+use AccessToken;
+use Gateway;
+
+my $path = "$ENV{TEST_NGINX_SERVROOT}.late.sock";
+my $token = token();
+
+sub record {
+    my ($status) = @_;
+
+    return "*17\r\n" . join '', map { defined $_ ? '$' . length . "\r\n$_\r\n"
+                                                 : "\$-1\r\n" }
+        sha256(substr $token, 3, 52), undef, undef, 'acme', '', 0, $status, 0,
+        'tu_0123456789ABCDEF', 1, 'a test', (undef) x 6;
+}
+
+# The first question is answered when the next one has come, on whichever
+# connection that is: with what was true then.  Since then the token is revoked.
+
+sub serve {
+    my ($listening) = @_;
+
+    my $first = $listening->accept;
+    my $select = IO::Select->new($listening, $first);
+    my @connections = ($first);
+    my $questions = '';
+
+    for ( ;; ) {
+        for my $socket ($select->can_read) {
+
+            if ($socket == $listening) {
+                push @connections, scalar $listening->accept;
+                $select->add($connections[-1]);
+                next;
+            }
+
+            if (!sysread $socket, $questions, 4096, length $questions) {
+                $select->remove($socket);
+                next;
+            }
+
+            my $asked = () = $questions =~ /HMGET/g;
+            next if $asked < 2;
+
+            syswrite $first, record('a') if $asked == 2;
+            syswrite $socket, record('r');
+        }
+    }
+}
+
+unlink $path;
+my $listening = IO::Socket::UNIX->new(Local => $path, Listen => 5)
+                or die "no socket at $path: $!\n";
+
+my $server = fork // die "can't fork: $!\n";
+if ($server == 0) {
+    $SIG{PIPE} = 'IGNORE';
+    serve($listening);
+    POSIX::_exit(0);
+}
+close $listening;
+
+END {
+    local $?;
+
+    if ($server) {
+        kill 'KILL', $server;
+        waitpid $server, 0;
+        unlink $path;
+    }
+}
+
+my $gateway = Gateway->new(address => "unix:$path", redis => 'timeout=200ms',
+                           log_level => 'info');
+
+is($gateway->call(GET => '/', bearer => $token)->{status}, 503,
+   'a reply does not come in its time');
+
+my $status = '503';
+for (1 .. 100) {
+    $status = $gateway->call(GET => '/', bearer => $token)->{status};
+    last if $status ne '503';
+    sleep 0.02;     # the pause after a failure
+}
+
+is($status, 401, 'when it comes, it is not the answer to the next question');
+like($gateway->log, qr/revoked access token/, 'which has its own');
+is($gateway->call(GET => '/', bearer => $token)->{status}, 401,
+   'and so have those after it');
+
+$gateway->stop(qr/\[error\] .* no reply in time/);
+
+done_testing();
