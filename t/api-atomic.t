@@ -1,0 +1,168 @@
+# A change is one thing: record, index, groups, organizations, audit and the
+# message to the edges together, or none of it.
+
+use strict;
+use warnings;
+
+use IO::Socket::UNIX;
+use Test::More;
+
+use lib 't';
+use AccessToken;
+use Gateway;
+
+flush();
+
+my $gateway = Gateway->new(log_level => 'notice');
+my @root = (bearer => $gateway->root);
+my $new = { name => 'a', expires_at => Gateway::in_days(1) };
+
+# What can be done to a token: a name, and its arguments after the path.
+
+my @changes = (
+    [patch    => 'PATCH', '', json => { name => 'other', description => 'd' }],
+    [extend   => 'PATCH', '', json => { expires_at => Gateway::in_days(2) }],
+    [rotate   => 'POST', '/rotate', json => { grace_seconds => 60 }],
+    [revoke   => 'POST', '/revoke'],
+    [activate => 'POST', '/activate'],
+    [delete   => 'DELETE', ''],
+);
+
+sub change {
+    my ($made, $name, $method, $below, @body) = @_;
+    return $gateway->call($method => "$made->{path}$below", @root, @body)
+                   ->{status};
+}
+
+sub create {
+    my ($owner) = @_;
+    return $gateway->call(POST => "/api/organizations/$owner/access-tokens",
+                          @root, json => $new)->{status};
+}
+
+
+# The message to the edges.
+
+my $edge = IO::Socket::UNIX->new(Peer => $ENV{TEST_NGINX_REDIS_SOCKET})
+           or die "can't connect to Redis: $!\n";
+
+# What the edge hears until it gets the answer to this command.
+
+sub heard {
+    my ($command) = @_;
+    my @heard;
+
+    $edge->syswrite("$command\r\n");
+
+    local $SIG{ALRM} = sub { die "Redis does not answer\n" };
+    alarm 10;
+    while (my $reply = AccessToken::read_reply($edge)) {
+        last if $reply->[0] ne 'message';
+        push @heard, "$reply->[1] $reply->[2]";
+    }
+    alarm 0;
+
+    return join ', ', @heard;
+}
+
+heard('SUBSCRIBE at:inv');
+
+for my $group ('', 'dev') {
+    my $made = $gateway->create('acme', $group);
+    my $message = 'at:inv ' . token_key($made->{token});
+
+    is(heard('PING'), $message, 'a create is told to the edges, once');
+
+    $gateway->call(GET => $made->{path}, @root);
+    is(heard('PING'), '', 'to look at a token is not');
+
+    for my $change (@changes) {
+        like(change($made, @$change), qr/^20[04]$/, "$change->[0] is done");
+        is(heard('PING'), $message, 'and told to the edges, once');
+    }
+
+    is(change($made, @{ $changes[3] }), 404, 'what is not there');
+    is(heard('PING'), '', 'is not told');
+}
+
+my $gone = $gateway->create('acme', '', expires_at => Gateway::in_days(1));
+heard('PING');
+redis_cmd('HSET', token_key($gone->{token}), 'e', time - 60);
+
+is(change($gone, @{ $changes[$_] }), 409, "$changes[$_][0] of an expired token")
+    for 2, 4;
+is(heard('PING'), '', 'what is refused is not told');
+close $edge;
+
+
+# All or nothing: each key in turn is of another kind.  What is then refused has
+# changed nothing at all.
+
+my %refused;
+
+for my $kind (qw(record use audit index group-index groups organizations)) {
+    flush();
+
+    my $other = $gateway->create('acme', '');
+    my $made = $gateway->create('acme', 'dev');
+    my $tag = substr $made->{id}, 0, 4;
+
+    my %key = (record => token_key($made->{token}), use => "at:u:{$tag}",
+               audit => "at:a:{$tag}:acme", index => "at:i:{$tag}:acme",
+               'group-index' => "at:i:{$tag}:acme/dev",
+               groups => "at:g:{$tag}:acme", organizations => 'at:o');
+
+    redis_cmd('DEL', $key{$kind});
+    redis_cmd('SET', $key{$kind}, 'something else');
+
+    for my $change ([create => sub { create('acme') }],
+                    [create => sub { create('acme/groups/dev') }],
+                    map { my $change = $_;
+                          [$_->[0] => sub { change($made, @$change) }] }
+                    @changes) {
+
+        my ($name, $do) = @$change;
+        my $before = redis_cmd('DEBUG', 'DIGEST');
+        my $status = $do->();
+
+        next if $status =~ /^20[014]$/;
+
+        $refused{$kind}++;
+        is($status, 503, "$name where the $kind is of another kind");
+        is(redis_cmd('DEBUG', 'DIGEST'), $before, 'and nothing is changed');
+    }
+}
+
+is(join(' ', map { "$_=$refused{$_}" } sort keys %refused),
+   'audit=8 group-index=2 groups=3 index=3 organizations=3 record=6 use=8',
+   'those are refused that need the key');
+
+
+# Full: what is refused has changed nothing, what is not is whole.
+
+flush();
+my $made = $gateway->create('acme', 'dev');
+redis_cmd('CONFIG', 'SET', 'maxmemory', 1);
+
+for my $change ([create => sub { create('acme') }],
+                [create => sub { create('acme/groups/new') }],
+                [extend => sub { change($made, @{ $changes[1] }) }]) {
+
+    my $before = redis_cmd('DEBUG', 'DIGEST');
+    is($change->[1]->(), 503, "$change->[0] where Redis is full");
+    is(redis_cmd('DEBUG', 'DIGEST'), $before, 'and nothing is changed');
+}
+
+like(change($made, @$_), qr/^20[04]$/, "$_->[0] is done where Redis is full")
+    for @changes[3, 4, 2, 5];
+
+redis_cmd('CONFIG', 'SET', 'maxmemory', 0);
+
+my $tag = substr $made->{id}, 0, 4;
+is(join(' ', sort @{ redis_cmd('KEYS', '*') }), "at:a:{$tag}:acme",
+   'after it is deleted, the audit alone is left');
+is(redis_cmd('XLEN', "at:a:{$tag}:acme"), 5, 'and that is whole');
+
+$gateway->stop(qr/WRONGTYPE/, qr/OOM/);
+
+done_testing();
