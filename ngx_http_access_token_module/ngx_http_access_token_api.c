@@ -11,14 +11,17 @@
  *                  admit: rights 403  <-----------------+
  *                    |
  *                  read: type 415, size 413 -------> await_body
- *                    |                                  |
+ *                    |                                  | back to caller, if
+ *                    |                                  | it kept us waiting
  *                  the route's own function  <----------+
  *                    | NGX_AGAIN: the store was asked
  *                  resume, and ctx->step of the route
  *                    |
  *                  answer, finalize
  *
- * What always holds: a request is finalized once, in run(); whatever waits is
+ * What always holds: nothing but Redis comes between the finding that the
+ * caller may do it and the doing; a client that holds its body back does not
+ * hold on to rights.  A request is finalized once, in run(); whatever waits is
  * cancelled by the cleanup when the request goes away first.  A change that
  * was sent goes on in Redis all the same.  The context is not the module's
  * (that one is the edge's): it is found through the request's cleanup.
@@ -39,6 +42,8 @@ static void ngx_http_access_token_api_run(
 static void ngx_http_access_token_api_resume(ngx_http_request_t *r);
 
 static ngx_int_t ngx_http_access_token_api_begin(
+    ngx_http_access_token_api_ctx_t *ctx);
+static ngx_int_t ngx_http_access_token_api_identify(
     ngx_http_access_token_api_ctx_t *ctx);
 static ngx_int_t ngx_http_access_token_api_await_caller(
     ngx_http_access_token_api_ctx_t *ctx);
@@ -208,6 +213,17 @@ ngx_http_access_token_api_begin(ngx_http_access_token_api_ctx_t *ctx)
         return rc;
     }
 
+    return ngx_http_access_token_api_identify(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_access_token_api_identify(ngx_http_access_token_api_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    ngx_memzero(&ctx->caller, sizeof(ngx_http_access_token_api_caller_t));
+
     rc = ngx_http_access_token_api_caller(ctx);
 
     if (rc == NGX_AGAIN) {
@@ -273,7 +289,7 @@ ngx_http_access_token_api_admit(ngx_http_access_token_api_ctx_t *ctx)
     ctx->op.actor = ctx->caller.actor;
     ctx->op.address = r->connection->addr_text;
 
-    if (r->method & (NGX_HTTP_POST|NGX_HTTP_PATCH)) {
+    if ((r->method & (NGX_HTTP_POST|NGX_HTTP_PATCH)) && !ctx->body_read) {
         return ngx_http_access_token_api_read(ctx);
     }
 
@@ -304,8 +320,12 @@ ngx_http_access_token_api_read(ngx_http_access_token_api_ctx_t *ctx)
 
     r->request_body_in_single_buf = 1;
 
+    ctx->body_reading = 1;
+
     rc = ngx_http_read_client_request_body(r,
                                       ngx_http_access_token_api_body_handler);
+
+    ctx->body_reading = 0;
 
     /* it has counted the request once more, but for an error */
 
@@ -342,7 +362,14 @@ ngx_http_access_token_api_await_body(ngx_http_access_token_api_ctx_t *ctx)
         return rc;
     }
 
-    return ctx->handler(ctx);
+    ctx->body_read = 1;
+
+    if (ctx->body_reading) {
+        /* it was there with the header */
+        return ctx->handler(ctx);
+    }
+
+    return ngx_http_access_token_api_identify(ctx);
 }
 
 

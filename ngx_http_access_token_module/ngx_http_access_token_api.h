@@ -106,6 +106,8 @@ struct ngx_http_access_token_api_ctx_s {
     ngx_access_token_owner_t             owner;
     ngx_str_t                            id;
     ngx_str_t                            body;
+    unsigned                             body_reading:1;
+    unsigned                             body_read:1;
 
     /* by whom */
     ngx_http_access_token_api_caller_t   caller;
