@@ -7,8 +7,8 @@
  * bytes that live until the wire has copied them; it is sent, and the answer
  * comes to a handler of the store, which sends the next round or is done.
  * A call has one command in flight at most, which op->command names, so that
- * to cancel is possible at any time.  A list of 500 keys goes four rounds, so
- * an array serves all of them.
+ * to cancel is possible at any time.  A list goes several rounds of some 200
+ * keys, so an array serves all of them.
  */
 
 

@@ -23,8 +23,8 @@
 #include <ngx_access_token_call.h>
 
 
-#define NGX_ACCESS_TOKEN_LIST_SCAN    500
-#define NGX_ACCESS_TOKEN_LIST_ROUNDS  4
+#define NGX_ACCESS_TOKEN_LIST_SCAN    200
+#define NGX_ACCESS_TOKEN_LIST_ROUNDS  10
 
 
 typedef struct {

@@ -116,7 +116,7 @@ ngx_redis_script_t  ngx_access_token_script_get = { ngx_string(
     LUA_CHECK_KEYS
     LUA_CHECK_OWNER
     "return answer(1)\n"
-), { 0 } };
+), { 0 }, 0 };
 
 
 /*
@@ -143,7 +143,7 @@ ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
     LUA_PUBLISH
     LUA_AUDIT("create")
     "return answer(1)\n"
-), { 0 } };
+), { 0 }, 0 };
 
 
 /*
@@ -171,7 +171,7 @@ ngx_redis_script_t  ngx_access_token_script_patch = { ngx_string(
     LUA_PUBLISH
     LUA_AUDIT("change")
     "return answer(1)\n"
-), { 0 } };
+), { 0 }, 0 };
 
 
 /*
@@ -192,7 +192,7 @@ ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
     LUA_VERSION
     LUA_AUDIT("revoke")
     "return answer(1)\n"
-), { 0 } };
+), { 0 }, 0 };
 
 
 /* KEYS 1 … 3 */
@@ -213,7 +213,7 @@ ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
     LUA_VERSION
     LUA_AUDIT("activate")
     "return answer(1)\n"
-), { 0 } };
+), { 0 }, 0 };
 
 
 /* KEYS 1 … 3, ARGV 8 new digest, 9 until when the old one is good (0 not) */
@@ -238,7 +238,7 @@ ngx_redis_script_t  ngx_access_token_script_rotate = { ngx_string(
     LUA_PUBLISH
     LUA_AUDIT("rotate")
     "return answer(1)\n"
-), { 0 } };
+), { 0 }, 0 };
 
 
 /* KEYS 1 … 7.  The owner is enough: a damaged record can be deleted too. */
@@ -254,7 +254,7 @@ ngx_redis_script_t  ngx_access_token_script_delete = { ngx_string(
     LUA_PUBLISH
     LUA_AUDIT("delete")
     "return {1}\n"
-), { 0 } };
+), { 0 }, 0 };
 
 
 /*
@@ -334,7 +334,7 @@ ngx_redis_script_t  ngx_access_token_script_list = { ngx_string(
     LUA_FORGET_OWNER
     "end\n"
     "return page\n"
-), { 0 } };
+), { 0 }, 1 };
 
 
 void

@@ -80,9 +80,15 @@ typedef struct {
 } ngx_redis_conf_t;
 
 
+/*
+ * A slow script is one of milliseconds.  The client has one of these in flight
+ * at most; what is quick does not wait behind more than that.
+ */
+
 typedef struct {
     ngx_str_t                text;          /* Lua */
     u_char                   sha1[40];      /* hex; by ngx_redis_script_init */
+    unsigned                 slow:1;
 } ngx_redis_script_t;
 
 

@@ -219,6 +219,7 @@ ngx_redis_eval(ngx_redis_t *redis, const ngx_redis_script_t *script,
     }
 
     cmd->script = script;
+    cmd->slow = script->slow;
     cmd->argc = argc + 3;
 
     p = ngx_redis_write_array(cmd->pos, cmd->argc);

@@ -5,15 +5,17 @@
  * One connection to Redis, and the commands that travel on it.
  *
  *     submit > waiting ---fill---> out ---flush---> the socket
- *                 |                                    |
- *                 `--> sent (in the order of replies) <-'--take--> done
+ *        |     ^  |                                    |
+ *        v     |  `--> sent (in the order of replies) <-'--take--> done
+ *        slow -'                                             |
+ *              `------------------ next_slow <---------------'
  *
  * ngx_redis_connect.c opens it; here are its life when it is open, and its
  * end.  What the commands of one turn of the event loop have written is sent
  * by one posted event, in one system call.
  *
- * What always holds: a command is in waiting or in sent, and leaves them once;
- * nothing is in flight while sent is empty; c->idle says so to nginx, which
+ * What always holds: a command is in one of the three queues, and leaves them
+ * once; slow is empty unless a slow command is in waiting or in sent; nothing is in flight while sent is empty; c->idle says so to nginx, which
  * may then close us; the timer on c->read runs while something is awaited and
  * is not cancelable, so a worker does not exit under a waiting request.  Any
  * doubt about the stream ends in ngx_redis_conn_fail(): a reply that came
@@ -41,6 +43,7 @@ static ngx_int_t ngx_redis_conn_read(ngx_redis_conn_t *conn);
 static ngx_int_t ngx_redis_conn_parse(ngx_redis_conn_t *conn);
 static ngx_int_t ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
+static void ngx_redis_conn_next_slow(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_rest(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_close(ngx_redis_conn_t *conn);
 static u_char *ngx_redis_conn_log_error(ngx_log_t *log, u_char *buf,
@@ -54,6 +57,7 @@ ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf)
 
     ngx_queue_init(&conn->waiting);
     ngx_queue_init(&conn->sent);
+    ngx_queue_init(&conn->slow);
 
     conn->turn.handler = ngx_redis_conn_turn;
     conn->turn.data = conn;
@@ -77,9 +81,16 @@ ngx_redis_conn_submit(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd)
         conn->quiet.log_level = ngx_min(conn->log.log_level, NGX_LOG_ALERT);
     }
 
-    ngx_queue_insert_tail(&conn->waiting, &cmd->queue);
     conn->ncommands++;
     conn->commands++;
+
+    if (cmd->slow && conn->slow_out) {
+        ngx_queue_insert_tail(&conn->slow, &cmd->queue);
+        return;
+    }
+
+    conn->slow_out |= cmd->slow;
+    ngx_queue_insert_tail(&conn->waiting, &cmd->queue);
 
     if (conn->peer.connection) {
         conn->peer.connection->idle = 0;
@@ -396,6 +407,10 @@ ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
     ngx_queue_remove(q);
     conn->ncommands--;
 
+    if (cmd->slow) {
+        ngx_redis_conn_next_slow(conn);
+    }
+
     if (reply->type != NGX_REDIS_ERROR) {
         conn->told = 0;
     }
@@ -408,6 +423,36 @@ ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
     conn->done(conn, cmd, reply);
 
     return NGX_OK;
+}
+
+
+/* Those that were cancelled meanwhile are not worth Redis' time. */
+
+static void
+ngx_redis_conn_next_slow(ngx_redis_conn_t *conn)
+{
+    ngx_queue_t          *q;
+    ngx_redis_command_t  *cmd;
+
+    conn->slow_out = 0;
+
+    while (!conn->slow_out && !ngx_queue_empty(&conn->slow)) {
+        q = ngx_queue_head(&conn->slow);
+        ngx_queue_remove(q);
+
+        cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+
+        if (cmd->handler == NULL) {
+            conn->ncommands--;
+            conn->done(conn, cmd, NULL);
+            continue;
+        }
+
+        conn->slow_out = 1;
+        ngx_queue_insert_tail(&conn->waiting, q);
+
+        ngx_post_event(&conn->turn, &ngx_posted_events);
+    }
 }
 
 
@@ -559,7 +604,13 @@ ngx_redis_conn_drop(ngx_redis_conn_t *conn)
         ngx_queue_init(&conn->waiting);
     }
 
+    if (!ngx_queue_empty(&conn->slow)) {
+        ngx_queue_add(&failed, &conn->slow);
+        ngx_queue_init(&conn->slow);
+    }
+
     conn->ncommands = 0;
+    conn->slow_out = 0;
 
     while (!ngx_queue_empty(&failed)) {
         q = ngx_queue_head(&failed);

@@ -37,7 +37,7 @@ typedef struct ngx_redis_reader_s  ngx_redis_reader_t;
  */
 
 struct ngx_redis_command_s {
-    ngx_queue_t                queue;       /* in waiting or in sent */
+    ngx_queue_t                queue;       /* in waiting, sent or slow */
     ngx_redis_handler_pt       handler;     /* NULL: cancelled */
     void                      *data;
 
@@ -49,6 +49,8 @@ struct ngx_redis_command_s {
     u_char                    *pos;         /* still to be written */
     u_char                    *last;
     ngx_msec_t                 start;       /* when its writing began */
+
+    unsigned                   slow:1;
 };
 
 
@@ -120,7 +122,8 @@ struct ngx_redis_conn_s {
 
     ngx_queue_t                waiting;
     ngx_queue_t                sent;        /* in the order of the replies */
-    ngx_uint_t                 ncommands;   /* in both */
+    ngx_queue_t                slow;        /* not yet in waiting */
+    ngx_uint_t                 ncommands;   /* in all three */
     ngx_uint_t                 commands;    /* since the worker's start */
     ngx_uint_t                 writes;      /* the same: system calls */
     ngx_redis_command_t       *writing;     /* last of sent, partly in out */
@@ -143,6 +146,7 @@ struct ngx_redis_conn_s {
     unsigned                   opening:1;
     unsigned                   ready:1;
     unsigned                   down:1;      /* and the log says so */
+    unsigned                   slow_out:1;  /* one is in waiting or in sent */
 };
 
 

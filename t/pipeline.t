@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use Test::More;
+use Time::HiRes qw(sleep);
 
 use lib 't';
 use AccessToken;
@@ -17,18 +18,24 @@ my $gateway = Gateway->new(redis => 'timeout=5s', log_level => 'info');
 # Sends requests that nginx finds all at once, in one turn: it is stopped until
 # they have arrived.  The answers' statuses.
 
-sub at_once {
-    my (@tokens) = @_;
+sub at_once { return all_at_once(map { ['/index.html', $_] } @_) }
 
-    my @sockets = map { $gateway->connect } @tokens;
+sub all_at_once {
+    my (@requests) = @_;
+
+    my @sockets = map { $gateway->connect } @requests;
 
     # they are accepted, in their order, before the one that is answered
     $gateway->call(GET => '/');
 
+    my $stat = '/proc/' . $gateway->pid . '/stat';
+
     kill 'STOP', $gateway->pid;
-    for my $n (0 .. $#tokens) {
-        $gateway->send_request($sockets[$n], GET => '/index.html',
-                               bearer => $tokens[$n]);
+    sleep 0.001 until Gateway::slurp($stat) =~ /\) T /;
+
+    for my $n (0 .. $#requests) {
+        my ($path, $token) = @{ $requests[$n] };
+        $gateway->send_request($sockets[$n], GET => $path, bearer => $token);
     }
     kill 'CONT', $gateway->pid;
 
@@ -85,12 +92,37 @@ is(commands(), 'hmget=400', 'are 400 commands');
 
 my $end = qr/with nothing in flight, after (\d+) commands in (\d+) writes/;
 
-redis_cmd('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-$gateway->await_log($end, 1);
-my ($sent, $writes) = $gateway->log =~ $end;
+sub carried {
+    redis_cmd('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    $gateway->await_log($end, 1);
+    return ($gateway->log =~ /.*$end/s);
+}
+
+my ($sent, $writes) = carried();
 
 is($sent, 1 + 1 + 3 + 64 + 1 + 1 + 400, 'those are all commands');
 is($writes, 6 + 3, 'and each turn was one write, the last one three');
+
+# The script of a list keeps Redis busy for long, so the next one is sent when
+# it is done: others come in between.
+
+my @lists = (['/api/organizations/acme/access-tokens?search=x',
+              $gateway->root]) x 20;
+
+$gateway->create('acme', '');
+all_at_once($lists[0]);                 # from now on Redis knows the script
+($sent, $writes) = carried();
+commands();
+
+@statuses = all_at_once(@lists);
+is(scalar(grep { $_ eq '200' } @statuses), 20, '20 lists at once');
+like(commands(), qr/\bevalsha=20\b.*\bzrevrangebylex=20\b/,
+     'are 20 ranges and 20 scripts');
+
+my ($more_sent, $more_writes) = carried();
+is($more_sent - $sent, 40, 'those are all commands');
+is($more_writes - $writes, 1 + 20,
+   'all ranges in one write, the scripts one after the other');
 
 $gateway->stop;
 
