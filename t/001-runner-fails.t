@@ -340,4 +340,17 @@ END
 is($status, 0, 'skip: passes');
 is(scalar(map { @$_ } values %$results), 3, 'skip: two checks and one');
 
+
+($results, $status) = run_file($Head . <<'END');
+=== TEST 1: which of them counts?
+--- config
+    location = /t { return 200 ""; }
+--- request
+GET /missing
+--- request eval
+["GET /t", "GET /t"]
+END
+
+isnt($status, 0, 'a section given twice: fails');
+
 done_testing();

@@ -52,8 +52,11 @@ add_block_preprocessor(sub {
     $block->set_value(init => 'main::flush()');
 });
 
-add_cleanup_handler(sub {
-    is_deeply(redis_cmd('KEYS', '*'), [], 'nothing was made of it');
+add_test_cleanup_handler(sub {
+    my ($block) = @_;
+
+    is_deeply(redis_cmd('KEYS', '*'), [],
+              $block->name . ' - nothing was made of it');
 });
 
 no_long_string();

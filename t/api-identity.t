@@ -93,8 +93,6 @@ X-Roles: reader,,  offline_access  organization_user:x , organization_admin:acme
 
 
 === TEST 7: a bearer token decides alone: a bad one is 401, never the identity
---- request
-GET /api/organizations/acme/access-tokens
 --- more_headers eval
 ["$::Admin\nAuthorization: Bearer " . main::token(),
  "$::Admin\nAuthorization: Bearer rubbish", "$::Admin\nAuthorization: Bearer"]

@@ -89,6 +89,9 @@ sub parse_block {
     while (@sections) {
         my ($name, $filters, $value) = splice @sections, 0, 3;
 
+        croak "section '$name' twice in '" . $block->name . "'"
+            if exists $block->{$name};
+
         if ($filters =~ /:(?:\s|\z)/) {
             croak "extra lines in section '$name' of '" . $block->name . "'"
                 if $value =~ /\S/;

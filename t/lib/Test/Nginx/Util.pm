@@ -537,12 +537,16 @@ sub evaluate {
 }
 
 
-# The end.
+# The end, at which handlers are called twice, as by the original: when the
+# last block has run, and when the process ends.
 
 sub cleanup {
-    my @handlers = splice @CleanupHandlers;
+    my @handlers = @CleanupHandlers;
 
-    $_->() for @handlers;
+    {
+        local @CleanupHandlers;    # one of them may bail out
+        $_->() for @handlers;
+    }
 
     if ($ENV{TEST_NGINX_NO_CLEAN}) {
         undef $NginxPid;
