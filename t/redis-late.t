@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use Digest::SHA qw(sha256);
+use File::Temp qw(tempdir);
 use IO::Select;
 use IO::Socket::UNIX;
 use POSIX ();
@@ -15,7 +16,7 @@ use lib 't';
 use AccessToken;
 use Gateway;
 
-my $path = "$ENV{TEST_NGINX_SERVROOT}.late.sock";
+my $path = tempdir(CLEANUP => 1) . '/late.sock';
 my $token = token();
 
 sub record {
@@ -61,7 +62,6 @@ sub serve {
     }
 }
 
-unlink $path;
 my $listening = IO::Socket::UNIX->new(Local => $path, Listen => 5)
                 or die "no socket at $path: $!\n";
 
@@ -79,7 +79,6 @@ END {
     if ($server) {
         kill 'KILL', $server;
         waitpid $server, 0;
-        unlink $path;
     }
 }
 

@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use File::Temp qw(tempdir);
 use IO::Select;
 use IO::Socket::INET;
 use POSIX ();
@@ -26,7 +27,7 @@ flush();
 my $server = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1')
              or die "no socket: $!\n";
 my $port = $server->sockport;
-my $file = $ENV{TEST_NGINX_SERVROOT} . '.address';
+my $file = tempdir(CLEANUP => 1) . '/address';
 
 sub says {
     my ($address) = @_;
@@ -65,7 +66,6 @@ END {
     if ($name_server) {
         kill 'KILL', $name_server;
         waitpid $name_server, 0;
-        unlink $file;
     }
 }
 
