@@ -530,7 +530,9 @@ qr/\[emerg\] .* unknown "no_such_variable" variable/
 --- config
     location = /t {
         proxy_pass http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/up;
+        proxy_http_version 1.0;
         proxy_set_header Host up;
+        proxy_set_header Connection close;
     }
 --- request
 POST /t
@@ -562,7 +564,10 @@ part 1, part 2
 
 === TEST 40: a TCP server with code
 --- config
-    location = /t { proxy_pass http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/up; }
+    location = /t {
+        proxy_pass http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/up;
+        proxy_http_version 1.0;
+    }
 --- tcp_listen: $TEST_NGINX_RAND_PORT_1
 --- tcp_reply eval
 sub {
