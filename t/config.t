@@ -1836,5 +1836,8 @@ GET /t
 root_secret_4711
 --- must_die
 --- suppress_stderr
+--- error_log
+[emerg]
+invalid line in "access_token_root_file"
 --- no_error_log
 root_secret_4711
