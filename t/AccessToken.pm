@@ -16,6 +16,7 @@ use warnings;
 use Digest::SHA qw(sha256);
 use Exporter 'import';
 use IO::Socket::UNIX;
+use Time::HiRes 'sleep';
 
 our @EXPORT = qw(token token_id token_key put_token redis_cmd flush redis_stop
                  redis_continue);
@@ -108,7 +109,7 @@ my $stopped;
 
 sub redis_stop {
     ($stopped) = redis_cmd('INFO', 'server') =~ /^process_id:(\d+)/m;
-    kill 'STOP', $stopped or die "can't stop Redis: $!\n";
+    stop($stopped);
 }
 
 sub redis_continue {
@@ -117,6 +118,23 @@ sub redis_continue {
 }
 
 END { redis_continue() }
+
+
+# Stops a process, which takes effect some time after kill() has returned.
+
+sub stop {
+    my ($pid) = @_;
+
+    kill 'STOP', $pid or die "can't stop process $pid: $!\n";
+
+    for (1 .. 1000) {
+        open my $in, '<', "/proc/$pid/stat" or last;
+        return if <$in> =~ /\) T /;
+        sleep 0.01;
+    }
+
+    die "process $pid does not stop\n";
+}
 
 
 sub read_reply {

@@ -5,7 +5,6 @@ use strict;
 use warnings;
 
 use Test::More;
-use Time::HiRes qw(sleep);
 
 use lib 't';
 use AccessToken;
@@ -28,10 +27,7 @@ sub all_at_once {
     # they are accepted, in their order, before the one that is answered
     $gateway->call(GET => '/');
 
-    my $stat = '/proc/' . $gateway->pid . '/stat';
-
-    kill 'STOP', $gateway->pid;
-    sleep 0.001 until Gateway::slurp($stat) =~ /\) T /;
+    AccessToken::stop($gateway->pid);
 
     for my $n (0 .. $#requests) {
         my ($path, $token) = @{ $requests[$n] };
