@@ -171,6 +171,24 @@ ngx_int_t ngx_access_token_digest(const ngx_str_t *text, u_char *digest);
 ngx_uint_t ngx_access_token_digest_equal(const u_char *a, const u_char *b);
 
 
+/* --- strings ----------------------------------------------------------- */
+
+static ngx_inline ngx_uint_t
+ngx_access_token_same(const ngx_str_t *a, const ngx_str_t *b)
+{
+    return a->len == b->len
+           && (a->len == 0 || ngx_memcmp(a->data, b->data, a->len) == 0);
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_access_token_is(const ngx_str_t *value, const char *text)
+{
+    return value->len == ngx_strlen(text)
+           && ngx_memcmp(value->data, text, value->len) == 0;
+}
+
+
 /* --- text -------------------------------------------------------------- */
 
 /*

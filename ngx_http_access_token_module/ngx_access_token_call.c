@@ -24,8 +24,6 @@ static ngx_int_t ngx_access_token_call_owner(ngx_access_token_call_t *call,
     const ngx_access_token_owner_t *owner);
 static ngx_int_t ngx_access_token_call_fields(ngx_access_token_call_t *call,
     const ngx_redis_reply_t *record, ngx_access_token_t *t, ngx_str_t *field);
-static ngx_uint_t ngx_access_token_call_equal(const ngx_str_t *a,
-    const ngx_str_t *b);
 
 
 void *
@@ -83,7 +81,10 @@ ngx_access_token_call_owner(ngx_access_token_call_t *call,
 
     organization->data = p;
     group->data = ngx_cpymem(p, owner->organization.data, organization->len);
-    ngx_memcpy(group->data, owner->group.data, group->len);
+
+    if (group->len) {
+        ngx_memcpy(group->data, owner->group.data, group->len);
+    }
 
     return ngx_access_token_tag(organization, call->tag);
 }
@@ -332,26 +333,19 @@ ngx_access_token_call_fields(ngx_access_token_call_t *call,
         return NGX_DECLINED;
     }
 
-    if (!ngx_access_token_call_equal(&t->owner.organization,
+    if (!ngx_access_token_same(&t->owner.organization,
                                      &call->owner.organization))
     {
         ngx_str_set(field, "o");
         return NGX_DECLINED;
     }
 
-    if (!ngx_access_token_call_equal(&t->owner.group, &call->owner.group)) {
+    if (!ngx_access_token_same(&t->owner.group, &call->owner.group)) {
         ngx_str_set(field, "g");
         return NGX_DECLINED;
     }
 
     return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_access_token_call_equal(const ngx_str_t *a, const ngx_str_t *b)
-{
-    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
 }
 
 

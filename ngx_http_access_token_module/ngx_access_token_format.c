@@ -310,6 +310,7 @@ ngx_access_token_put_random(u_char *p, size_t n)
         if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
             ngx_ssl_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                           "RAND_bytes() failed");
+            ngx_explicit_memzero(bytes, sizeof(bytes));
             return NGX_ERROR;
         }
 

@@ -66,10 +66,6 @@ static ngx_int_t ngx_http_access_token_cover_role(ngx_http_request_t *r,
 static ngx_int_t ngx_http_access_token_cover_level(ngx_http_request_t *r,
     const ngx_http_access_token_require_t *require,
     const ngx_access_token_t *token);
-static ngx_uint_t ngx_http_access_token_same(const ngx_str_t *a,
-    const ngx_str_t *b);
-static ngx_uint_t ngx_http_access_token_is(const ngx_str_t *value,
-    const char *text);
 
 
 ngx_int_t
@@ -118,7 +114,7 @@ ngx_http_access_token_access_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (!ctx->asked || !ngx_http_access_token_same(&ctx->token, &token)) {
+    if (!ctx->asked || !ngx_access_token_same(&ctx->token, &token)) {
 
         if (ngx_http_access_token_ask(ctx, &token) == NGX_AGAIN) {
             ngx_http_access_token_wait(r);
@@ -463,7 +459,7 @@ ngx_http_access_token_cover_owner(ngx_http_request_t *r,
     }
 
     if (value.len == 0
-        || !ngx_http_access_token_same(&value, &token->owner.organization))
+        || !ngx_access_token_same(&value, &token->owner.organization))
     {
         return NGX_DECLINED;
     }
@@ -479,7 +475,7 @@ ngx_http_access_token_cover_owner(ngx_http_request_t *r,
         }
 
         if (token->owner.group.len == 0
-            || ngx_http_access_token_same(&value, &token->owner.group))
+            || ngx_access_token_same(&value, &token->owner.group))
         {
             return NGX_OK;
         }
@@ -510,11 +506,11 @@ ngx_http_access_token_cover_level(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ngx_http_access_token_is(&value, "organization")) {
+    if (ngx_access_token_is(&value, "organization")) {
         return token->owner.group.len == 0 ? NGX_OK : NGX_DECLINED;
     }
 
-    if (ngx_http_access_token_is(&value, "group")) {
+    if (ngx_access_token_is(&value, "group")) {
         return token->owner.group.len ? NGX_OK : NGX_DECLINED;
     }
 
@@ -537,30 +533,15 @@ ngx_http_access_token_cover_role(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ngx_http_access_token_is(&value, "admin")) {
+    if (ngx_access_token_is(&value, "admin")) {
         return token->admin ? NGX_OK : NGX_DECLINED;
     }
 
-    if (ngx_http_access_token_is(&value, "user")) {
+    if (ngx_access_token_is(&value, "user")) {
         return NGX_OK;
     }
 
     return NGX_DECLINED;
-}
-
-
-static ngx_uint_t
-ngx_http_access_token_same(const ngx_str_t *a, const ngx_str_t *b)
-{
-    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
-}
-
-
-static ngx_uint_t
-ngx_http_access_token_is(const ngx_str_t *value, const char *text)
-{
-    return value->len == ngx_strlen(text)
-           && ngx_memcmp(value->data, text, value->len) == 0;
 }
 
 

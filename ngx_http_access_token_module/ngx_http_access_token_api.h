@@ -262,10 +262,6 @@ u_char *ngx_http_access_token_api_print_time(u_char *p, time_t t);
 
 ngx_uint_t ngx_http_access_token_api_is_json(ngx_http_request_t *r);
 
-ngx_uint_t ngx_http_access_token_api_same(const ngx_str_t *a,
-    const ngx_str_t *b);
-
-
 /* --- json -------------------------------------------------------------- */
 
 /* Gives each member of ctx->body to api_member(); returns as api_members(). */

@@ -608,7 +608,7 @@ ngx_http_access_token_api_covers(
         return !group;
     }
 
-    if (!ngx_http_access_token_api_same(&grant->owner.organization,
+    if (!ngx_access_token_same(&grant->owner.organization,
                                         &owner->organization))
     {
         return 0;
@@ -621,7 +621,7 @@ ngx_http_access_token_api_covers(
 
     case NGX_HTTP_ACCESS_TOKEN_API_TOKENS:
         return !group
-               || ngx_http_access_token_api_same(&grant->owner.group,
+               || ngx_access_token_same(&grant->owner.group,
                                                  &owner->group);
 
     default:

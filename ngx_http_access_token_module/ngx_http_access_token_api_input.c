@@ -264,11 +264,3 @@ ngx_http_access_token_api_is_json(ngx_http_request_t *r)
                               type.len)
               == 0;
 }
-
-
-ngx_uint_t
-ngx_http_access_token_api_same(const ngx_str_t *a, const ngx_str_t *b)
-{
-    return a->len == b->len
-           && (a->len == 0 || ngx_memcmp(a->data, b->data, a->len) == 0);
-}

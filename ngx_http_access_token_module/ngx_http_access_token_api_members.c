@@ -160,7 +160,7 @@ ngx_http_access_token_api_member(ngx_http_access_token_api_ctx_t *ctx,
         known.len = member->pointer.len - 1;
 
         if ((member->bit & allowed)
-            && ngx_http_access_token_api_same(&known, name))
+            && ngx_access_token_same(&known, name))
         {
             break;
         }

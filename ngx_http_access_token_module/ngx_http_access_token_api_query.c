@@ -44,8 +44,6 @@ static ngx_int_t ngx_http_access_token_api_set_search(
     ngx_str_t *value, ngx_access_token_filter_t *filter);
 static ngx_int_t ngx_http_access_token_api_unescape(ngx_pool_t *pool,
     ngx_str_t *value);
-static ngx_uint_t ngx_http_access_token_api_is(const ngx_str_t *value,
-    const char *text);
 
 
 static const ngx_http_access_token_api_parameter_t
@@ -129,7 +127,7 @@ ngx_http_access_token_api_set_parameter(ngx_http_access_token_api_ctx_t *ctx,
          parameter->name.len;
          parameter++)
     {
-        if (ngx_http_access_token_api_same(&parameter->name, &name)
+        if (ngx_access_token_same(&parameter->name, &name)
             && (tokens || !parameter->tokens))
         {
             break;
@@ -237,13 +235,13 @@ ngx_http_access_token_api_set_status(ngx_http_access_token_api_ctx_t *ctx,
     const ngx_str_t *name, ngx_str_t *value,
     ngx_access_token_filter_t *filter)
 {
-    if (ngx_http_access_token_api_is(value, "active")) {
+    if (ngx_access_token_is(value, "active")) {
         filter->status = NGX_ACCESS_TOKEN_ACTIVE;
 
-    } else if (ngx_http_access_token_api_is(value, "revoked")) {
+    } else if (ngx_access_token_is(value, "revoked")) {
         filter->status = NGX_ACCESS_TOKEN_REVOKED;
 
-    } else if (ngx_http_access_token_api_is(value, "expired")) {
+    } else if (ngx_access_token_is(value, "expired")) {
         filter->status = NGX_ACCESS_TOKEN_EXPIRED;
 
     } else {
@@ -260,10 +258,10 @@ ngx_http_access_token_api_set_role(ngx_http_access_token_api_ctx_t *ctx,
     const ngx_str_t *name, ngx_str_t *value,
     ngx_access_token_filter_t *filter)
 {
-    if (ngx_http_access_token_api_is(value, "admin")) {
+    if (ngx_access_token_is(value, "admin")) {
         filter->admin = 1;
 
-    } else if (ngx_http_access_token_api_is(value, "user")) {
+    } else if (ngx_access_token_is(value, "user")) {
         filter->admin = 0;
 
     } else {
@@ -335,12 +333,4 @@ ngx_http_access_token_api_unescape(ngx_pool_t *pool, ngx_str_t *value)
     value->len = dst - value->data;
 
     return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_access_token_api_is(const ngx_str_t *value, const char *text)
-{
-    return value->len == ngx_strlen(text)
-           && ngx_strncmp(value->data, text, value->len) == 0;
 }

@@ -241,7 +241,7 @@ ngx_http_access_token_api_match(ngx_http_access_token_api_ctx_t *ctx,
         }
 
         if (want.data[0] != '{') {
-            rc = ngx_http_access_token_api_same(&want, &have) ? NGX_OK
+            rc = ngx_access_token_same(&want, &have) ? NGX_OK
                                                               : NGX_DECLINED;
 
         } else if (want.data[1] == 'o') {

@@ -172,7 +172,7 @@ ngx_http_access_token_api_own_names(ngx_http_access_token_api_ctx_t *ctx,
     for (i = 0; i < n; i++) {
 
         if (op->n
-            && ngx_http_access_token_api_same(&names[op->n - 1], &names[i]))
+            && ngx_access_token_same(&names[op->n - 1], &names[i]))
         {
             continue;
         }
@@ -202,7 +202,7 @@ ngx_http_access_token_api_own_name(ngx_http_access_token_api_ctx_t *ctx,
     }
 
     if (grant->owner.group.len
-        && ngx_http_access_token_api_same(&grant->owner.organization,
+        && ngx_access_token_same(&grant->owner.organization,
                                           &ctx->owner.organization))
     {
         return &grant->owner.group;

@@ -15,11 +15,12 @@
  * by one posted event, in one system call.
  *
  * What always holds: a command is in one of the three queues, and leaves them
- * once; slow is empty unless a slow command is in waiting or in sent; nothing is in flight while sent is empty; c->idle says so to nginx, which
- * may then close us; the timer on c->read runs while something is awaited and
- * is not cancelable, so a worker does not exit under a waiting request.  Any
- * doubt about the stream ends in ngx_redis_conn_fail(): a reply that came
- * late would be taken for another command's.
+ * once; slow is empty unless a slow command is in waiting or in sent; nothing
+ * is in flight while sent is empty; c->idle says so to nginx, which may then
+ * close us; the timer on c->read runs while something is awaited and is not
+ * cancelable, so a worker does not exit under a waiting request.  Any doubt
+ * about the stream ends in ngx_redis_conn_fail(): a reply that came late would
+ * be taken for another command's.
  */
 
 

@@ -136,7 +136,7 @@ static const ngx_redis_refusal_t  ngx_redis_refusals[] = {
     { ngx_string("ERR unknown command"),
       "it lacks a command that is needed; is it Redis 6.2 or later?", 0 },
 
-    { ngx_null_string, "the command failed", 0 }
+    { ngx_string(""), "the command failed", 0 }
 };
 
 
@@ -540,7 +540,10 @@ u_char *
 ngx_redis_write_bulk(u_char *p, const ngx_str_t *s)
 {
     p = ngx_redis_write_size(p, '$', s->len);
-    p = ngx_cpymem(p, s->data, s->len);
+
+    if (s->len) {
+        p = ngx_cpymem(p, s->data, s->len);
+    }
 
     *p++ = CR; *p++ = LF;
 
