@@ -43,19 +43,10 @@ sub h2 {
 
 sub streams {
     my ($reset, @tokens) = @_;
-
-    my $nginx = IO::Socket::UNIX->new(
-                    Peer => "$ENV{TEST_NGINX_HTML_DIR}/h2.sock")
-                or die "can't connect to nginx: $!\n";
-    $nginx->autoflush;
-
-    print $nginx "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(4, 0, 0, '');
+    my $nginx = connection();
 
     for my $i (1 .. @tokens) {
-        print $nginx frame(1, 0x05, 2 * $i - 1, header_block(
-            ':method' => 'GET', ':scheme' => 'http', ':path' => '/t',
-            ':authority' => 'localhost',
-            authorization => "Bearer $tokens[$i - 1]"));
+        print $nginx request_headers(2 * $i - 1, $tokens[$i - 1], 'GET', 1);
     }
 
     if ($reset) {
@@ -63,7 +54,56 @@ sub streams {
         print $nginx frame(3, 0, 2 * $reset - 1, pack 'N', 8);
     }
 
-    my ($open, @said) = (@tokens - ($reset ? 1 : 0));
+    my @said = answers($nginx, @tokens - ($reset ? 1 : 0));
+
+    note_down(map { "$_: " . ($said[$_] // "-\n") } 1 .. @tokens);
+}
+
+# Sends a body that nobody wants, to its end, and then reads.  Not by curl: that
+# one forgets the answer if nginx ends the stream while it still sends.
+
+sub upload {
+    my ($token, $length) = @_;
+    my $nginx = connection();
+
+    print $nginx request_headers(1, $token, 'POST', 0);
+
+    while ($length) {
+        my $n = $length < 16384 ? $length : 16384;
+        $length -= $n;
+        print $nginx frame(0, $length ? 0 : 1, 1, 'x' x $n);
+    }
+
+    my ($code) = (answers($nginx, 1))[1] =~ /^(\d+)/;
+    note_down("$code\n");
+}
+
+sub connection {
+    my $nginx = IO::Socket::UNIX->new(
+                    Peer => "$ENV{TEST_NGINX_HTML_DIR}/h2.sock")
+                or die "can't connect to nginx: $!\n";
+    $nginx->autoflush;
+
+    print $nginx "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(4, 0, 0, '');
+
+    return $nginx;
+}
+
+sub request_headers {
+    my ($stream, $token, $method, $end) = @_;
+
+    return frame(1, $end ? 0x05 : 0x04, $stream, header_block(
+               ':method' => $method, ':scheme' => 'http', ':path' => '/t',
+               ':authority' => 'localhost', authorization => "Bearer $token"));
+}
+
+# Reads until so many streams have their answer: the status and the body of
+# each, by its number.
+
+sub answers {
+    my ($nginx, $open) = @_;
+    my @said;
+
     local $SIG{ALRM} = sub { die "nginx does not answer\n" };
     alarm 10;
 
@@ -85,7 +125,7 @@ sub streams {
     }
 
     alarm 0;
-    note_down(map { "$_: " . ($said[$_] // "-\n") } 1 .. @tokens);
+    return @said;
 }
 
 sub frame {
@@ -237,10 +277,9 @@ qr/^x-body: the body\r\n.*^up\n2 200\n\z/ms
 
 === TEST 7: a large body that nobody wants does not stop the refusal
 --- init
-    main::h2($main::Revoked, '-o', '/dev/null', '-d', 'x' x 60000,
-             'http://localhost/t');
+    main::upload($main::Revoked, 60000);
 --- response_body
-2 401
+401
 
 
 
