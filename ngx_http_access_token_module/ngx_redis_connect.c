@@ -162,14 +162,9 @@ ngx_redis_conn_connect(ngx_redis_conn_t *conn)
         addr = &conn->addrs[conn->naddr % conn->naddrs];
 
         rc = ngx_redis_conn_connect_to(conn, addr);
-        err = ngx_socket_errno;
 
-        if (rc == NGX_ERROR) {
-            err = 0;
-            break;
-        }
-
-        if (rc == NGX_DECLINED) {
+        if (rc == NGX_DECLINED || rc == NGX_ERROR) {
+            err = (rc == NGX_DECLINED) ? ngx_socket_errno : 0;
             conn->naddr++;
             continue;
         }
@@ -191,7 +186,10 @@ ngx_redis_conn_connect(ngx_redis_conn_t *conn)
 }
 
 
-/* NGX_OK, NGX_AGAIN; NGX_DECLINED: errno says why; NGX_ERROR: logged. */
+/*
+ * NGX_OK, NGX_AGAIN; NGX_DECLINED: errno says why; NGX_ERROR: logged, and not
+ * the end: a kernel without IPv6 has no socket for one address, but another's.
+ */
 
 static ngx_int_t
 ngx_redis_conn_connect_to(ngx_redis_conn_t *conn, ngx_addr_t *addr)
