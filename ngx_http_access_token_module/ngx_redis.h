@@ -82,7 +82,8 @@ typedef struct {
 
 /*
  * A slow script is one of milliseconds.  The client has one of these in flight
- * at most; what is quick does not wait behind more than that.
+ * at most; what is quick does not wait behind more than that.  The others wait
+ * for their turn, for ten times the timeout at most.
  */
 
 typedef struct {

@@ -31,6 +31,8 @@
 #include <ngx_redis_internal.h>
 
 
+#define NGX_REDIS_SLOW_WAIT     10          /* timeouts, for its turn */
+
 #define NGX_REDIS_LOG_AT_MOST   1000        /* ms; one that comes and goes */
 #define NGX_REDIS_LOG_AGAIN     10000       /* ms; one that lasts */
 
@@ -86,6 +88,7 @@ ngx_redis_conn_submit(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd)
     conn->commands++;
 
     if (cmd->slow && conn->slow_out) {
+        cmd->start = ngx_current_msec;
         ngx_queue_insert_tail(&conn->slow, &cmd->queue);
         return;
     }
@@ -396,6 +399,8 @@ ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
         return NGX_ERROR;
     }
 
+    conn->answered = 1;
+
     q = ngx_queue_head(&conn->sent);
     cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
 
@@ -427,11 +432,16 @@ ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
 }
 
 
-/* Those that were cancelled meanwhile are not worth Redis' time. */
+/*
+ * Those that were cancelled meanwhile are not worth Redis' time.  Nor are those
+ * that have waited too long for their turn: there are more than Redis can do,
+ * and a worker that quits would wait for them all.
+ */
 
 static void
 ngx_redis_conn_next_slow(ngx_redis_conn_t *conn)
 {
+    ngx_msec_t            waited;
     ngx_queue_t          *q;
     ngx_redis_command_t  *cmd;
 
@@ -443,7 +453,19 @@ ngx_redis_conn_next_slow(ngx_redis_conn_t *conn)
 
         cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
 
-        if (cmd->handler == NULL) {
+        waited = ngx_current_msec - cmd->start;
+
+        if (cmd->handler == NULL
+            || waited >= conn->conf->timeout * NGX_REDIS_SLOW_WAIT)
+        {
+
+            if (cmd->handler && ngx_redis_conn_tell(conn, NGX_REDIS_BEHIND)) {
+                ngx_log_error(NGX_LOG_ERR, &conn->log, 0,
+                              "a slow script waited %M ms for its turn and "
+                              "was not sent, those behind it: %ui",
+                              waited, conn->ncommands - 1);
+            }
+
             conn->ncommands--;
             conn->done(conn, cmd, NULL);
             continue;
@@ -509,7 +531,9 @@ ngx_redis_conn_rest(ngx_redis_conn_t *conn)
 
 /*
  * The other side, or nginx, ends the connection.  With nothing in flight that
- * is nobody's fault; commands that are not yet written get a new one.
+ * is nobody's fault; commands that are not yet written get a new one.  But one
+ * that never answered is no Redis: what accepts and closes would be asked
+ * again without a pause.
  */
 
 void
@@ -521,7 +545,8 @@ ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason)
 
     if (!conn->ready
         || !ngx_queue_empty(&conn->sent)
-        || (c->close && !ngx_queue_empty(&conn->waiting)))
+        || ((c->close || !conn->answered)
+            && !ngx_queue_empty(&conn->waiting)))
     {
         ngx_redis_conn_fail(conn,
                             c->close ? NGX_REDIS_SHUTDOWN : NGX_REDIS_CLOSED,
@@ -670,6 +695,7 @@ ngx_redis_conn_close(ngx_redis_conn_t *conn)
     conn->log.action = "connecting to";
     conn->opening = 0;
     conn->ready = 0;
+    conn->answered = 0;
 }
 
 

@@ -48,7 +48,8 @@ struct ngx_redis_command_s {
 
     u_char                    *pos;         /* still to be written */
     u_char                    *last;
-    ngx_msec_t                 start;       /* when its writing began */
+    ngx_msec_t                 start;       /* of its writing, or in slow of
+                                               its waiting for its turn */
 
     unsigned                   slow:1;
 };
@@ -63,6 +64,7 @@ struct ngx_redis_command_s {
 typedef enum {
     NGX_REDIS_INTERNAL = 0,
     NGX_REDIS_FULL,
+    NGX_REDIS_BEHIND,
     NGX_REDIS_SHUTDOWN,
     NGX_REDIS_RESOLVE,
     NGX_REDIS_CONNECT,
@@ -145,6 +147,7 @@ struct ngx_redis_conn_s {
 
     unsigned                   opening:1;
     unsigned                   ready:1;
+    unsigned                   answered:1;  /* a command, on this connection */
     unsigned                   down:1;      /* and the log says so */
     unsigned                   slow_out:1;  /* one is in waiting or in sent */
 };

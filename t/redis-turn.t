@@ -1,0 +1,77 @@
+# Lists take turns at Redis.  Where Redis is slower than they come, one that has
+# waited ten timeouts for its turn is told so, and is not sent.
+
+use strict;
+use warnings;
+
+use File::Temp qw(tempdir);
+use IO::Socket::UNIX;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use lib 't';
+use AccessToken;
+use Gateway;
+
+my $path = tempdir(CLEANUP => 1) . '/turn.sock';
+my $id = token_id(token());
+
+# A Redis that gives each list one id, and after some time a page without it:
+# its record is gone.
+
+sub serve {
+    my ($listening) = @_;
+
+    my $socket = $listening->accept;
+    my $asked = '';
+
+    while (sysread $socket, $asked, 4096, length $asked) {
+        while ($asked =~ s/.*?(ZREVRANGEBYLEX|EVALSHA)//s) {
+            if ($1 eq 'EVALSHA') {
+                sleep 0.14;
+                syswrite $socket, "*1\r\n:1\r\n";
+            } else {
+                syswrite $socket, "*1\r\n\$20\r\n$id\r\n";
+            }
+        }
+    }
+}
+
+my $listening = IO::Socket::UNIX->new(Local => $path, Listen => 5)
+                or die "no socket at $path: $!\n";
+
+my $server = fork // die "can't fork: $!\n";
+if ($server == 0) {
+    $SIG{PIPE} = 'IGNORE';
+    serve($listening);
+    POSIX::_exit(0);
+}
+close $listening;
+
+END {
+    local $?;
+
+    if ($server) {
+        kill 'KILL', $server;
+        waitpid $server, 0;
+    }
+}
+
+my $gateway = Gateway->new(address => "unix:$path", redis => 'timeout=300ms',
+                           log_level => 'info');
+
+my @lists = map { $gateway->connect } 1 .. 40;
+$gateway->send_request($_, GET => '/api/organizations/acme/access-tokens',
+                       bearer => $gateway->root) for @lists;
+my @answers = map { Gateway::parse(Gateway::read_all($_)) } @lists;
+
+like(join(' ', map { $_->{status} } @answers), qr/^(200 ?)+(503 ?)+$/,
+     'lists are answered in turn, until one has waited too long');
+like($answers[-1]{json}{detail}, qr/repeat the request/, 'which is told so');
+is(scalar(() = $gateway->log =~ /a slow script waited/g), 1,
+   'and so is the log, in one line');
+
+$gateway->stop(qr/\[error\] .* a slow script waited \d{4} ms for its turn /);
+
+done_testing();
