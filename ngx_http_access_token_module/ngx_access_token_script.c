@@ -4,10 +4,12 @@
  *
  * The Lua text of the store's scripts.  Redis runs a script with nothing in
  * between, but undoes nothing when one fails half-way.  So each looks at all
- * that it needs first (a key of the wrong type, a damaged record, another
- * owner: nothing is changed) and writes after.  A full Redis refuses only the
- * first write of a script, and HDEL and DEL never: revoke, activate, rotate
- * and delete begin with one and succeed there, create fails as a whole.
+ * that it needs first (a key of the wrong type, a right that the user lacks, a
+ * damaged record, another owner: nothing is changed) and writes after.  Redis
+ * before 7 cannot be asked about rights; what is forgotten there most easily,
+ * the channel, comes before all writes.  A full Redis refuses only the first
+ * write of a script, and HDEL and DEL never: revoke, activate, rotate and
+ * delete begin with one and succeed there, create fails as a whole.
  *
  *     KEYS   1 record            ARGV   1 id
  *            2 last use                 2 organization, 3 group: the owner
@@ -51,6 +53,20 @@
     "          redis.call('ZSCORE', KEYS[2], ARGV[1])}\n"                     \
     "end\n"
 
+/*
+ * Nothing may be refused half-way: the commands that are run from the first
+ * write on.  That the user may write to all of KEYS, Redis asks by itself.
+ */
+
+#define LUA_CHECK_RIGHTS(commands)                                            \
+    "for name in ('" commands "'):gmatch('%a+') do\n"                         \
+    "  if redis.acl_check_cmd\n"                                              \
+    "     and not redis.acl_check_cmd(name, record)\n"                        \
+    "  then\n"                                                                \
+    "    return redis.error_reply('NOPERM the command ' .. name)\n"           \
+    "  end\n"                                                                 \
+    "end\n"
+
 /* The token of another owner is as absent as one that never was. */
 
 #define LUA_CHECK_OWNER                                                       \
@@ -68,21 +84,29 @@
     "  return {0}\n"                                                          \
     "end\n"
 
-/* What decides on a change, and what HINCRBY could choke on. */
+/*
+ * What decides on a change, and whatever else a record must have: a change of
+ * one that nobody can read afterwards would be made and answered with an error.
+ */
 
-#define LUA_CHECK_STATUS                                                      \
-    "local s, e, v = unpack(redis.call('HMGET', record, 's', 'e', 'v'))\n"    \
-    "if s ~= 'a' and s ~= 'r' then\n"                                         \
-    "  return damaged('s')\n"                                                 \
+#define LUA_CHECK_RECORD                                                      \
+    "local forms = {'s', '^[ar]$', 'e', '^%d+$', 'v', '^[1-9]%d*$',\n"        \
+    "               'h', '^' .. ('.'):rep(32) .. '$', 'a', '^[01]$',\n"       \
+    "               'u', '^tu_%w+$', 'c', '^[1-9]%d*$', 'n', '.',\n"          \
+    "               'b', '.'}\n"                                              \
+    "local is = {}\n"                                                         \
+    "for i = 1, #forms, 2 do\n"                                               \
+    "  local value = redis.call('HGET', record, forms[i])\n"                  \
+    "  if not value or not value:match(forms[i + 1]) or #value > 64 then\n"   \
+    "    return damaged(forms[i])\n"                                          \
+    "  end\n"                                                                 \
+    "  is[forms[i]] = value\n"                                                \
     "end\n"                                                                   \
-    "if not e or not e:match('^%d+$') then\n"                                 \
-    "  return damaged('e')\n"                                                 \
+    "if #is.v > 15 then\n"                                                    \
+    "  return damaged('v')  -- HINCRBY could choke on it\n"                   \
     "end\n"                                                                   \
-    "if not v or #v > 15 or not v:match('^[1-9]%d*$') then\n"                \
-    "  return damaged('v')\n"                                                 \
-    "end\n"                                                                   \
-    "local revoked = s == 'r'\n"                                              \
-    "local expired = e ~= '0' and tonumber(e) <= tonumber(ARGV[4])\n"
+    "local revoked = is.s == 'r'\n"                                           \
+    "local expired = is.e ~= '0' and tonumber(is.e) <= tonumber(ARGV[4])\n"
 
 #define LUA_VERSION                                                           \
     "redis.call('HINCRBY', record, 'v', 1)\n"
@@ -126,9 +150,11 @@ ngx_redis_script_t  ngx_access_token_script_get = { ngx_string(
 
 ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
     LUA_CHECK_KEYS
+    LUA_CHECK_RIGHTS("zadd hset expireat xadd hgetall zscore")
     "if redis.call('EXISTS', record) == 1 then\n"
     "  return {3}\n"
     "end\n"
+    LUA_PUBLISH
     "redis.call('ZADD', KEYS[4], 0, ARGV[1])\n"
     "if ARGV[3] ~= '' then\n"
     "  redis.call('ZADD', KEYS[6], 0, ARGV[3])\n"
@@ -140,7 +166,6 @@ ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
     "if ARGV[8] ~= '0' then\n"
     "  redis.call('EXPIREAT', record, ARGV[8])\n"
     "end\n"
-    LUA_PUBLISH
     LUA_AUDIT("create")
     "return answer(1)\n"
 ), { 0 }, 0 };
@@ -153,8 +178,10 @@ ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
 
 ngx_redis_script_t  ngx_access_token_script_patch = { ngx_string(
     LUA_CHECK_KEYS
+    LUA_CHECK_RIGHTS("hdel hset persist expireat hincrby xadd hgetall zscore")
     LUA_CHECK_OWNER
-    LUA_CHECK_STATUS
+    LUA_CHECK_RECORD
+    LUA_PUBLISH
     "local first = 10 + tonumber(ARGV[9])\n"
     "if first > 10 then\n"
     "  redis.call('HDEL', record, unpack(ARGV, 10, first - 1))\n"
@@ -168,7 +195,6 @@ ngx_redis_script_t  ngx_access_token_script_patch = { ngx_string(
     "  redis.call('EXPIREAT', record, ARGV[8])\n"
     "end\n"
     LUA_VERSION
-    LUA_PUBLISH
     LUA_AUDIT("change")
     "return answer(1)\n"
 ), { 0 }, 0 };
@@ -181,8 +207,9 @@ ngx_redis_script_t  ngx_access_token_script_patch = { ngx_string(
 
 ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
     LUA_CHECK_KEYS
+    LUA_CHECK_RIGHTS("hdel hset hincrby xadd hgetall zscore")
     LUA_CHECK_OWNER
-    LUA_CHECK_STATUS
+    LUA_CHECK_RECORD
     LUA_PUBLISH
     "if revoked then\n"
     "  return answer(1)\n"
@@ -199,8 +226,9 @@ ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
 
 ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
     LUA_CHECK_KEYS
+    LUA_CHECK_RIGHTS("hdel hset hincrby xadd hgetall zscore")
     LUA_CHECK_OWNER
-    LUA_CHECK_STATUS
+    LUA_CHECK_RECORD
     "if expired then\n"
     "  return answer(2)\n"
     "end\n"
@@ -220,22 +248,19 @@ ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
 
 ngx_redis_script_t  ngx_access_token_script_rotate = { ngx_string(
     LUA_CHECK_KEYS
+    LUA_CHECK_RIGHTS("hdel hset hincrby xadd hgetall zscore")
     LUA_CHECK_OWNER
-    LUA_CHECK_STATUS
-    "local h = redis.call('HGET', record, 'h')\n"
-    "if not h or #h ~= 32 then\n"
-    "  return damaged('h')\n"
-    "end\n"
+    LUA_CHECK_RECORD
     "if revoked or expired then\n"
     "  return answer(2)\n"
     "end\n"
+    LUA_PUBLISH
     "redis.call('HDEL', record, 'p', 'q')\n"
     "if ARGV[9] ~= '0' then\n"
-    "  redis.call('HSET', record, 'p', h, 'q', ARGV[9])\n"
+    "  redis.call('HSET', record, 'p', is.h, 'q', ARGV[9])\n"
     "end\n"
     "redis.call('HSET', record, 'h', ARGV[8])\n"
     LUA_VERSION
-    LUA_PUBLISH
     LUA_AUDIT("rotate")
     "return answer(1)\n"
 ), { 0 }, 0 };
@@ -245,13 +270,14 @@ ngx_redis_script_t  ngx_access_token_script_rotate = { ngx_string(
 
 ngx_redis_script_t  ngx_access_token_script_delete = { ngx_string(
     LUA_CHECK_KEYS
+    LUA_CHECK_RIGHTS("del zrem zcard xadd")
     LUA_CHECK_OWNER
     "local index, whole, groups, organizations = unpack(KEYS, 4)\n"
+    LUA_PUBLISH
     "redis.call('DEL', record)\n"
     "redis.call('ZREM', KEYS[2], ARGV[1])\n"
     "redis.call('ZREM', index, ARGV[1])\n"
     LUA_FORGET_OWNER
-    LUA_PUBLISH
     LUA_AUDIT("delete")
     "return {1}\n"
 ), { 0 }, 0 };

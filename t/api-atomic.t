@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use File::Temp qw(tempdir);
 use IO::Socket::UNIX;
 use Test::More;
 
@@ -138,6 +139,33 @@ is(join(' ', map { "$_=$refused{$_}" } sort keys %refused),
    'those are refused that need the key');
 
 
+# The record is damaged.  It can be deleted, and that is all.
+
+my %bad = (h => 'short', a => 2, s => 'x', e => '-1', u => 'nobody', v => 'x',
+           c => 'x', o => undef, g => undef, n => undef, b => undef);
+
+for my $field (sort keys %bad) {
+    for my $value (undef, $bad{$field} // ()) {
+        flush();
+        my $made = $gateway->create('acme', 'dev');
+        my $key = token_key($made->{token});
+
+        redis_cmd('HDEL', $key, $field);
+        redis_cmd('HSET', $key, $field, $value) if defined $value;
+
+        my $before = redis_cmd('DEBUG', 'DIGEST');
+        my %status = map { $_->[0] => change($made, @$_) } @changes[0 .. 4];
+
+        is(join(' ', map { "$_=$status{$_}" } sort keys %status),
+           'activate=503 extend=503 patch=503 revoke=503 rotate=503',
+           "a record with its $field " . ($value // 'missing'));
+        is(redis_cmd('DEBUG', 'DIGEST'), $before, 'and nothing is changed');
+        is(change($made, @{ $changes[5] }), $field =~ /[og]/ ? 503 : 204,
+           'it can be deleted if its owner is known');
+    }
+}
+
+
 # Full: what is refused has changed nothing, what is not is whole.
 
 flush();
@@ -163,6 +191,76 @@ is(join(' ', sort @{ redis_cmd('KEYS', '*') }), "at:a:{$tag}:acme",
    'after it is deleted, the audit alone is left');
 is(redis_cmd('XLEN', "at:a:{$tag}:acme"), 5, 'and that is whole');
 
-$gateway->stop(qr/WRONGTYPE/, qr/OOM/);
+$gateway->stop(qr/WRONGTYPE/, qr/DAMAGED/, qr/OOM/);
+
+
+# The user of Redis has the rights that the docs give to "admin", but for one.
+# What is refused then has changed nothing at all.
+
+my ($rights) = Gateway::slurp('docs/security.md') =~ /^ACL SETUSER admin (.*)$/m;
+my @rights = split ' ', $rights =~ s/>\S+/>password/r;
+my $secret = tempdir(CLEANUP => 1) . '/password';
+Gateway::put($secret, "password\n");
+
+my @kinds = map { my $kind = $_; map { "~at:$kind$_" } $kind eq 'o' ? '' : ':*' }
+            qw(t i g a u o);
+
+# SETUSER takes them in order: the last words take one away.
+
+my %without = (
+    nothing => [],
+    (map { /^\+(\w+)$/ ? ($1 => ["-$1"]) : () } @rights),
+    channel => ['resetchannels'],
+    map { my $key = $_; ($key => ['resetkeys', grep { $_ ne $key } @kinds]) }
+        @kinds);
+
+sub allow { redis_cmd('ACL', 'SETUSER', 'api', 'reset', @rights, @_) }
+
+allow();
+$gateway = Gateway->new(redis => "user=api password_file=$secret",
+                        log_level => 'notice');
+@root = (bearer => $gateway->root);
+
+my %done;
+%refused = ();
+
+for my $change ([create => sub { create('acme') }],
+                [create => sub { create('acme/groups/dev') }],
+                map { my $change = $_;
+                      [$_->[0] => sub { change($made, @$change) }] }
+                @changes) {
+
+    my ($name, $do) = @$change;
+
+    for my $right (sort keys %without) {
+        flush();
+        redis_cmd('SCRIPT', 'FLUSH');
+        $made = $gateway->create('acme', 'dev');
+        change($made, @{ $changes[3] }) if $name eq 'activate';
+
+        allow(@{ $without{$right} });
+        my $before = redis_cmd('DEBUG', 'DIGEST');
+        my $status = $do->();
+        my $same = redis_cmd('DEBUG', 'DIGEST') eq $before;
+        allow();
+
+        if ($status =~ /^20[014]$/) {
+            $done{$right}++;
+            next;
+        }
+
+        $refused{$right}++;
+        ok($status == 503 && $same,
+           "$name without $right: refused as a whole")
+            or diag("status $status, ", $same ? 'unchanged' : 'changed');
+    }
+}
+
+is($done{nothing}, 8, 'with all of them everything is done');
+is(join(' ', grep { !$refused{$_} } sort keys %without),
+   'nothing zrangebylex zrevrangebylex', 'and each is needed, but for lists');
+redis_cmd('ACL', 'DELUSER', 'api');
+
+$gateway->stop(qr/its user lacks a permission; see ACL SETUSER/);
 
 done_testing();
