@@ -86,6 +86,15 @@ for my $group ('', 'dev') {
     is(heard('PING'), '', 'is not told');
 }
 
+my $again = $gateway->create('acme', '');
+heard('PING');
+
+for my $change (@changes[3, 3, 4, 4]) {
+    is(change($again, @$change), 200, "$change->[0], done before or not,");
+    is(heard('PING'), 'at:inv ' . token_key($again->{token}),
+       'is told to the edges, lest one has missed it');
+}
+
 my $gone = $gateway->create('acme', '', expires_at => Gateway::in_days(1));
 heard('PING');
 redis_cmd('HSET', token_key($gone->{token}), 'e', time - 60);
@@ -181,12 +190,16 @@ for my $change ([create => sub { create('acme') }],
     is(redis_cmd('DEBUG', 'DIGEST'), $before, 'and nothing is changed');
 }
 
+my $tag = substr $made->{id}, 0, 4;
+redis_cmd('CONFIG', 'SET', 'maxmemory', 0);
+redis_cmd('ZADD', "at:u:{$tag}", time, $made->{id});
+redis_cmd('CONFIG', 'SET', 'maxmemory', 1);
+
 like(change($made, @$_), qr/^20[04]$/, "$_->[0] is done where Redis is full")
     for @changes[3, 4, 2, 5];
 
 redis_cmd('CONFIG', 'SET', 'maxmemory', 0);
 
-my $tag = substr $made->{id}, 0, 4;
 is(join(' ', sort @{ redis_cmd('KEYS', '*') }), "at:a:{$tag}:acme",
    'after it is deleted, the audit alone is left');
 is(redis_cmd('XLEN', "at:a:{$tag}:acme"), 5, 'and that is whole');
