@@ -21,35 +21,36 @@ my $redis_port = $ENV{TEST_NGINX_REDIS_PORT}
 flush();
 
 # A name server that knows one name, "localhost", which the system resolves
-# when nginx starts.  It answers with the address in a file, or not at all if
-# there is none in it.
+# when nginx starts.  It answers with the addresses in a file, in their order,
+# or not at all if there is none in it.
 
 my $server = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1')
              or die "no socket: $!\n";
 my $port = $server->sockport;
-my $file = tempdir(CLEANUP => 1) . '/address';
+my $file = tempdir(CLEANUP => 1) . '/addresses';
 
 sub says {
-    my ($address) = @_;
+    my (@addresses) = @_;
 
     open my $out, '>', "$file.new" or die "can't write $file: $!\n";
-    print $out $address;
+    print $out "@addresses";
     close $out;
     rename "$file.new", $file or die "can't write $file: $!\n";
 }
 
 sub serve_names {
     while (defined $server->recv(my $query, 512)) {
-        my $address = Gateway::slurp($file);
+        my @addresses = split ' ', Gateway::slurp($file);
         my ($question) = substr($query, 12) =~ /^(.*?\0.{4})/s;
 
-        next unless $address && $question;
+        next unless @addresses && $question;
 
-        # one answer: A, IN, of no second beyond this one
-        $server->send(pack('a2 n n n n n', $query, 0x8180, 1, 1, 0, 0)
+        # A, IN, of no second beyond this one
+        $server->send(pack('a2 n n n n n', $query, 0x8180, 1,
+                           scalar @addresses, 0, 0)
                       . $question
-                      . pack('n n n N n C4', 0xc00c, 1, 1, 0, 4,
-                             split /\./, $address));
+                      . join '', map { pack('n n n N n C4', 0xc00c, 1, 1, 0, 4,
+                                            split /\./) } @addresses);
     }
 }
 
@@ -69,11 +70,13 @@ END {
     }
 }
 
-my $gateway = Gateway->new(
+my @options = (
     address => "localhost:$redis_port",
     redis => 'timeout=1s connect_timeout=1s',
     http => "resolver 127.0.0.1:$port ipv6=off; resolver_timeout 1s;",
     server => 'location /open { access_token off; return 200 open; }');
+
+my $gateway = Gateway->new(@options);
 my $token = put_token();
 
 sub logged {
@@ -132,5 +135,26 @@ is(Gateway::parse(Gateway::read_all($waiting))->{status}, '200',
 logged(qr/\[warn\].*localhost could not be resolved/, 'which is logged');
 
 $gateway->stop(qr/connect\(\) failed/);
+
+# Several addresses: an nginx that has just started takes them in their order.
+# Whether connect() says at once that there is no way, or the other side says so
+# after it, the next one is asked before any request is told.
+
+for my $case (['127.0.0.9' => 'where nobody listens'],
+              ['255.255.255.255' => 'where no connection leads']) {
+    my ($first, $name) = @$case;
+
+    says($first, '127.0.0.1');
+    $gateway = Gateway->new(@options);
+    is(status(), '200', "after an address $name the next one is tried");
+    $gateway->stop;
+
+    says($first);
+    $gateway = Gateway->new(@options);
+    is(status(), '503', 'and where there is no next one, it is a 503');
+    logged(qr/connect\(\) failed.* \(\d+: .*\) while .* at \Q$first\E:/,
+           'of which the log says why, and where');
+    $gateway->stop(qr/connect\(\) failed/);
+}
 
 done_testing();
