@@ -5,6 +5,7 @@ use Test::Nginx::Socket 'no_plan';
 use lib 't';
 use AccessToken;
 use File::Temp qw(tempdir);
+use IO::Socket::INET;
 use IO::Socket::UNIX;
 
 our $Good    = put_token(organization => 'acme');
@@ -31,6 +32,19 @@ $ENV{TEST_NGINX_SILENT_SOCKET} = "$dir/silent.sock";
 our $Silent = IO::Socket::UNIX->new(Local => "$dir/silent.sock", Listen => 64)
               or die "no socket in $dir: $!\n";
 chmod 0777, "$dir/silent.sock";
+
+# And one that takes none: so many wait to be accepted that a further one hears
+# nothing at all.
+
+our $Full = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+            or die "no socket: $!\n";
+
+$ENV{TEST_NGINX_FULL_PORT} = $Full->sockport;
+
+our @Waiting = map {
+    IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $Full->sockport,
+                          Blocking => 0);
+} 1 .. 16;
 
 $ENV{TEST_NGINX_HTML_DIR} = html_dir();
 
@@ -240,3 +254,19 @@ field "o"
 [alert]
 [crit]
 [emerg]
+
+
+
+=== TEST 13: a connect() that hears nothing ends in time
+--- http_config
+    access_token_redis 127.0.0.1:$TEST_NGINX_FULL_PORT connect_timeout=200ms;
+--- config
+    location = /t { access_token on; }
+--- more_headers eval
+"Authorization: Bearer $::Good"
+--- error_code: 503
+--- response_headers
+Retry-After: 1
+!WWW-Authenticate
+--- error_log eval
+qr/\[error\] .*connect\(\) timed out.* \(110: /
