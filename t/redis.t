@@ -179,8 +179,8 @@ let in
 --- more_headers eval
 "Authorization: Bearer $::Token"
 --- error_code: 503
---- error_log
-WRONGPASS
+--- error_log eval
+qr/"WRONGPASS [^"]*": the configured user or password is wrong, or the user is /
 --- no_error_log
 another secret
 
