@@ -18,8 +18,8 @@ use Exporter 'import';
 use IO::Socket::UNIX;
 use Time::HiRes 'sleep';
 
-our @EXPORT = qw(token token_id token_key put_token redis_cmd flush redis_stop
-                 redis_continue);
+our @EXPORT = qw(token token_id token_key put_token record_reply redis_cmd flush
+                 redis_stop redis_continue);
 
 my @Digits = ('0' .. '9', 'A' .. 'Z', 'a' .. 'z');
 
@@ -77,6 +77,19 @@ sub put_token {
               b => 'root');
 
     return $token;
+}
+
+
+# What Redis answers an edge that looks for the token.  Fields: group, status.
+
+sub record_reply {
+    my ($token, %field) = @_;
+
+    return "*17\r\n" . join '', map { defined $_ ? '$' . length . "\r\n$_\r\n"
+                                                 : "\$-1\r\n" }
+        sha256(hashed($token)), undef, undef, 'acme', $field{group} // '', 0,
+        $field{status} // 'a', 0, 'tu_0123456789ABCDEF', 1, 'a test',
+        (undef) x 6;
 }
 
 

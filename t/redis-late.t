@@ -4,7 +4,6 @@
 use strict;
 use warnings;
 
-use Digest::SHA qw(sha256);
 use File::Temp qw(tempdir);
 use IO::Select;
 use IO::Socket::UNIX;
@@ -18,15 +17,6 @@ use Gateway;
 
 my $path = tempdir(CLEANUP => 1) . '/late.sock';
 my $token = token();
-
-sub record {
-    my ($status) = @_;
-
-    return "*17\r\n" . join '', map { defined $_ ? '$' . length . "\r\n$_\r\n"
-                                                 : "\$-1\r\n" }
-        sha256(substr $token, 3, 52), undef, undef, 'acme', '', 0, $status, 0,
-        'tu_0123456789ABCDEF', 1, 'a test', (undef) x 6;
-}
 
 # The first question is answered when the next one has come, on whichever
 # connection that is: with what was true then.  Since then the token is revoked.
@@ -56,8 +46,8 @@ sub serve {
             my $asked = () = $questions =~ /HMGET/g;
             next if $asked < 2;
 
-            syswrite $first, record('a') if $asked == 2;
-            syswrite $socket, record('r');
+            syswrite $first, record_reply($token, status => 'a') if $asked == 2;
+            syswrite $socket, record_reply($token, status => 'r');
         }
     }
 }
