@@ -3,7 +3,8 @@
  * Copyright (C) the ngx_http_access_token_module authors
  *
  * What the unit tests share: nginx.c stands for nginx, openssl.c comes before
- * OpenSSL, fields.c has a record in Redis fields, texts.c has its texts.
+ * OpenSSL, fields.c has a record in Redis fields, texts.c has its texts, conn.c
+ * stands for the connection to Redis.
  */
 
 
@@ -14,6 +15,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_access_token.h>
+#include <ngx_redis_internal.h>
 
 
 #define UNIT_BASE62                                                           \
@@ -133,6 +135,20 @@ ngx_int_t unit_check_text(ngx_access_token_t *t, u_char field);
 /* The UTF-8 of a character, or of a number that is none. */
 
 size_t unit_encode(u_char *p, uint32_t c);
+
+
+/* --- conn.c */
+
+extern ngx_redis_conn_t  *unit_conn;        /* of the last client created */
+extern ngx_uint_t         unit_told;        /* faults that were to be logged */
+
+/* Answers the command that waits longest; NULL: none may wait. */
+
+void unit_answer(const ngx_redis_reply_t *reply);
+
+/* The connection fails, and with it all that wait. */
+
+void unit_fail_conn(void);
 
 
 #endif /* _UNIT_H_INCLUDED_ */

@@ -1,0 +1,302 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * client, and when it sends nothing: in the pause after a failure, and when
+ * too many commands wait.  The clock is the test's.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_redis_internal.h>
+
+#include "tap.h"
+#include "unit.h"
+
+
+#define NOW     1000000
+#define ROUNDS  200
+#define NEVER   100000
+
+
+static void test_no_pause(void);
+static void test_growth(void);
+static void test_jitter(void);
+static void test_answer(void);
+static void test_connection(void);
+static void test_overflow(void);
+static void test_too_many(void);
+
+static void create(void);
+static ngx_uint_t sends(void);
+static ngx_msec_t pause_after_failure(void);
+static void count_answer(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply);
+
+
+static const ngx_redis_reply_t  good = {
+    NGX_REDIS_STATUS, ngx_string("OK"), 0, 0, NULL
+};
+
+static const ngx_redis_reply_t  error = {
+    NGX_REDIS_ERROR, ngx_string("ERR"), 0, 0, NULL
+};
+
+static ngx_redis_t  *redis;
+static ngx_uint_t    answers;
+static ngx_uint_t    failures;
+
+
+int
+main(void)
+{
+    unit_init();
+    srandom(1);
+
+    test_no_pause();
+    test_growth();
+    test_jitter();
+    test_answer();
+    test_connection();
+    test_overflow();
+    test_too_many();
+
+    return tap_done();
+}
+
+
+static void
+test_no_pause(void)
+{
+    ngx_uint_t  i;
+
+    tap_test("where nothing has failed a command is taken");
+
+    create();
+
+    for (i = 0; i < 10; i++) {
+        tap_is(sends(), 1, "send");
+    }
+
+    tap_is(answers, 0, "answered from inside the call");
+
+    tap_test("a failure fails each that waits, once, and begins a pause");
+
+    unit_fail_conn();
+
+    tap_is(answers, 10, "answers");
+    tap_is(failures, 10, "failures");
+    tap_is(sends(), 0, "send");
+    tap_is(answers, 10, "answers of those that were not taken");
+}
+
+
+/* Nominal, with a quarter more or less. */
+
+static void
+test_growth(void)
+{
+    ngx_msec_t  pause;
+    ngx_uint_t  i, n;
+
+    static const ngx_msec_t  nominal[] = {
+        50, 100, 200, 400, 750, 750, 750, 750
+    };
+
+    tap_test("pauses double, and stay under a second");
+
+    for (n = 0; n < ROUNDS; n++) {
+        create();
+
+        for (i = 0; i < sizeof(nominal) / sizeof(nominal[0]); i++) {
+            pause = pause_after_failure();
+
+            tap_ok(pause >= nominal[i] * 3 / 4 && pause <= nominal[i] * 5 / 4,
+                   "pause %lu is of %lu ms", (u_long) i, (u_long) pause);
+            tap_ok(pause < 1000, "%lu ms", (u_long) pause);
+        }
+    }
+}
+
+
+static void
+test_jitter(void)
+{
+    ngx_msec_t  pause, min, max;
+    ngx_uint_t  i, k, n;
+
+    tap_test("no crowd comes back at once: pauses are spread");
+
+    for (n = 1; n <= 5; n++) {
+        min = NEVER;
+        max = 0;
+        pause = 0;
+
+        for (i = 0; i < ROUNDS; i++) {
+            create();
+
+            for (k = 0; k < n; k++) {
+                pause = pause_after_failure();
+            }
+
+            min = ngx_min(min, pause);
+            max = ngx_max(max, pause);
+        }
+
+        tap_ok(max * 10 > min * 15, "pause %lu is of %lu to %lu ms",
+               (u_long) n, (u_long) min, (u_long) max);
+    }
+}
+
+
+static void
+test_answer(void)
+{
+    ngx_uint_t                i, n;
+    const ngx_redis_reply_t  *replies[] = { &good, &error };
+
+    tap_test("whatever Redis answers, the next pause is the first again");
+
+    for (n = 0; n < 2; n++) {
+        create();
+
+        for (i = 0; i < 6; i++) {
+            pause_after_failure();
+        }
+
+        unit_answer(replies[n]);
+
+        tap_ok(pause_after_failure() < 75, "after %s", n ? "error" : "OK");
+    }
+}
+
+
+static void
+test_connection(void)
+{
+    tap_test("a connection that is there, or comes to be, ends the pause");
+
+    create();
+    sends();
+    unit_fail_conn();
+
+    tap_is(sends(), 0, "without");
+
+    unit_conn->opening = 1;
+    tap_is(sends(), 1, "opening");
+
+    unit_conn->opening = 0;
+    unit_conn->ready = 1;
+    tap_is(sends(), 1, "ready");
+
+    unit_conn->ready = 0;
+    tap_is(sends(), 0, "without it again");
+}
+
+
+static void
+test_overflow(void)
+{
+    ngx_msec_t  pause;
+
+    tap_test("a pause ends where the clock begins anew");
+
+    create();
+    ngx_current_msec = (ngx_msec_t) -20;
+
+    pause = pause_after_failure();
+
+    tap_ok(pause > 20 && pause < 75, "%lu ms", (u_long) pause);
+    tap_ok(ngx_current_msec < 75, "the clock");
+}
+
+
+static void
+test_too_many(void)
+{
+    ngx_uint_t  i, taken;
+
+    tap_test("no more commands wait than may");
+
+    create();
+    unit_conn->ready = 1;
+    unit_told = 0;
+    taken = 0;
+
+    for (i = 0; i < NGX_REDIS_MAX_QUEUE; i++) {
+        taken += sends();
+    }
+
+    tap_is(taken, NGX_REDIS_MAX_QUEUE, "taken");
+    tap_is(unit_told, 0, "logged");
+
+    tap_is(sends(), 0, "one more");
+    tap_is(unit_told, 1, "logged");
+
+    unit_answer(&good);
+    tap_is(sends(), 1, "when one is answered");
+    tap_is(sends(), 0, "and one more");
+
+    unit_fail_conn();
+    tap_is(answers, NGX_REDIS_MAX_QUEUE + 1, "answers");
+    tap_is(failures, NGX_REDIS_MAX_QUEUE, "failures");
+}
+
+
+static void
+create(void)
+{
+    static ngx_conf_t        cf;
+    static ngx_redis_conf_t  conf;
+
+    if (cf.pool) {
+        unit_fail_conn();
+        ngx_destroy_pool(cf.pool);
+    }
+
+    cf.pool = ngx_create_pool(1024, ngx_cycle->log);
+    redis = ngx_redis_create(&cf, &conf);
+
+    tap_ok(redis != NULL, "a client");
+
+    ngx_current_msec = NOW;
+    answers = 0;
+    failures = 0;
+}
+
+
+/* Whether a command is taken. */
+
+static ngx_uint_t
+sends(void)
+{
+    ngx_str_t  ping = ngx_string("PING");
+
+    return ngx_redis_send(redis, NULL, &ping, 1, count_answer, NULL) != NULL;
+}
+
+
+/* How long no command is taken; the first one that is waits afterwards. */
+
+static ngx_msec_t
+pause_after_failure(void)
+{
+    ngx_msec_t  pause;
+
+    unit_fail_conn();
+
+    for (pause = 0; !sends() && pause < NEVER; pause++) {
+        ngx_current_msec++;
+    }
+
+    return pause;
+}
+
+
+static void
+count_answer(void *data, ngx_int_t rc, const ngx_redis_reply_t *reply)
+{
+    answers++;
+    failures += (rc == NGX_ERROR && reply == NULL);
+}
