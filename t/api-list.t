@@ -237,6 +237,47 @@ $gateway->call(DELETE => $only->{path}, @root);
 is(join(' / ', all_pages('', '/api/organizations')), 'o1 o10 o2 oB oa / 1',
    'an organization without any token is gone');
 
+
+# Names of those whose last record Redis has dropped: they go when a list of
+# their tokens meets that.
+
+flush();
+
+sub dropped { redis_cmd('DEL', token_key($_->{token})) for @_ }
+
+my @dev = map { $gateway->create('acme', 'dev') } 1, 2;
+my $ops = $gateway->create('acme', 'ops');
+my $own = $gateway->create('umbrella', '');
+my ($of_dev, $of_ops) =
+    map { "/api/organizations/acme/groups/$_/access-tokens" } qw(dev ops);
+
+dropped($dev[0]);
+is(names('', $of_dev), 'a token', 'a group with one record of two left');
+is(join(' / ', all_pages('', '/api/organizations/acme/groups')), 'dev ops / 1',
+   'is still there');
+
+dropped($dev[1], $own);
+is(names('', $of_dev), '', 'one with none of them left');
+is(join(' / ', all_pages('', '/api/organizations/acme/groups')), 'ops / 1',
+   'is gone then, and no other group');
+is(join(' / ', all_pages('', '/api/organizations')), 'acme umbrella / 1',
+   'nor the organization, which has that one');
+
+is(names('', '/api/organizations/umbrella/access-tokens'), '',
+   'an organization with no record of its own left and no group');
+is(join(' / ', all_pages('', '/api/organizations')), 'acme / 1',
+   'is gone then');
+
+dropped($ops);
+is(names('', $of_ops), '', 'when the last group has no record left');
+is(join(' / ', all_pages('', '/api/organizations')), ' / 1',
+   'its organization is gone too');
+is(redis_cmd('EXISTS', map { my $tag = substr $_->{id}, 0, 4;
+                             ("at:i:{$tag}:acme/dev", "at:i:{$tag}:acme/ops",
+                              "at:g:{$tag}:acme", "at:i:{$tag}:umbrella") }
+                       $ops, $own),
+   0, 'and Redis has no index of any of them');
+
 $gateway->stop;
 
 done_testing();
