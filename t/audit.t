@@ -100,6 +100,26 @@ my $other = $gateway->create('umbrella', 'dev');
 is_deeply([audit($other)], ["create dev $other->{id} root 127.0.0.1"],
           'another organization has an audit of its own');
 
+# how much is kept: Redis drops the oldest in whole nodes of its stream, of 100
+# entries where nothing else is configured
+
+my $stream = 'at:a:{' . substr($other->{id}, 0, 4) . '}:umbrella';
+redis_cmd('EVAL', <<'END', 1, $stream, 10_300);
+    for i = 1, tonumber(ARGV[1]) do
+        redis.call('XADD', KEYS[1], '*', 'action', 'old ' .. i)
+    end
+END
+
+$gateway->call(POST => "$other->{path}/revoke", @root);
+my $kept = redis_cmd('XLEN', $stream);
+
+cmp_ok($kept, '<=', 10_200, 'the audit does not grow beyond all bounds');
+cmp_ok($kept, '>=', 10_000, 'but 10,000 entries are kept');
+
+my ($newest) = @{ redis_cmd('XREVRANGE', $stream, '+', '-', 'COUNT', 1) };
+is("@{ $newest->[1] }[0 .. 3]", "action revoke id $other->{id}",
+   'the newest ones');
+
 $gateway->stop;
 
 done_testing();
