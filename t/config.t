@@ -206,7 +206,24 @@ unknown "no_such_variable" variable
 
 
 
-=== TEST 15: access_token_source with no argument
+=== TEST 15: access_token_realm in an if
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    location / {
+        if ($arg_a) {
+            access_token_realm a;
+        }
+    }
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+"access_token_realm" directive is not allowed here
+
+
+
+=== TEST 16: access_token_source with no argument
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -219,7 +236,7 @@ invalid number of arguments in "access_token_source" directive
 
 
 
-=== TEST 16: access_token_source of a kind that there is not
+=== TEST 17: access_token_source of a kind that there is not
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -232,7 +249,7 @@ invalid value "body" in "access_token_source": it must be "bearer", "header=Name
 
 
 
-=== TEST 17: access_token_source of a kind without a name
+=== TEST 18: access_token_source of a kind without a name
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -245,7 +262,7 @@ invalid value "header" in "access_token_source": it must be "bearer", "header=Na
 
 
 
-=== TEST 18: access_token_source of a kind with too much of a name
+=== TEST 19: access_token_source of a kind with too much of a name
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -258,7 +275,7 @@ invalid value "bearer=a" in "access_token_source": it must be "bearer", "header=
 
 
 
-=== TEST 19: access_token_source with an empty header
+=== TEST 20: access_token_source with an empty header
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -271,7 +288,7 @@ invalid value "header=" in "access_token_source": the name must be of letters, d
 
 
 
-=== TEST 20: access_token_source with an empty cookie
+=== TEST 21: access_token_source with an empty cookie
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -284,7 +301,7 @@ invalid value "cookie=" in "access_token_source": the name must be of letters, d
 
 
 
-=== TEST 21: access_token_source with an empty argument of the query
+=== TEST 22: access_token_source with an empty argument of the query
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -297,7 +314,7 @@ invalid value "query=" in "access_token_source": the name must be of letters, di
 
 
 
-=== TEST 22: access_token_source with a header that cannot be one
+=== TEST 23: access_token_source with a header that cannot be one
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -310,7 +327,7 @@ invalid value "header=X Token" in "access_token_source": the name must be of let
 
 
 
-=== TEST 23: access_token_source with a cookie that cannot be one
+=== TEST 24: access_token_source with a cookie that cannot be one
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -323,7 +340,20 @@ invalid value "cookie=a=b" in "access_token_source": the name must be of letters
 
 
 
-=== TEST 24: access_token_source that names a place twice
+=== TEST 25: access_token_source with an argument of the query that cannot be one
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    access_token_source query=a&b;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "query=a&b" in "access_token_source": the name must be of letters, digits, "-", "_" and "."
+
+
+
+=== TEST 26: access_token_source that names a place twice
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -336,7 +366,7 @@ invalid value "bearer" in "access_token_source": that place is named before: nam
 
 
 
-=== TEST 25: access_token_source that names a header twice
+=== TEST 27: access_token_source that names a header twice
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -349,7 +379,33 @@ invalid value "header=x-token" in "access_token_source": that place is named bef
 
 
 
-=== TEST 26: access_token_source that names Authorization in two ways
+=== TEST 28: access_token_source that names a cookie twice
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    access_token_source cookie=a cookie=a;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "cookie=a" in "access_token_source": that place is named before: name it once
+
+
+
+=== TEST 29: access_token_source that names an argument of the query twice
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    access_token_source query=a bearer query=a;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "query=a" in "access_token_source": that place is named before: name it once
+
+
+
+=== TEST 30: access_token_source that names Authorization in two ways
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -362,7 +418,7 @@ invalid value "header=authorization" in "access_token_source": that place is nam
 
 
 
-=== TEST 27: access_token_source twice on a level
+=== TEST 31: access_token_source twice on a level
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -376,7 +432,24 @@ invalid value "header=authorization" in "access_token_source": that place is nam
 
 
 
-=== TEST 28: access_token_require with no argument
+=== TEST 32: access_token_source in an if
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    location / {
+        if ($arg_a) {
+            access_token_source bearer;
+        }
+    }
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+"access_token_source" directive is not allowed here
+
+
+
+=== TEST 33: access_token_require with no argument
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -389,7 +462,7 @@ invalid number of arguments in "access_token_require" directive
 
 
 
-=== TEST 29: access_token_require of a kind that there is not
+=== TEST 34: access_token_require of a kind that there is not
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -402,7 +475,7 @@ invalid value "user=a" in "access_token_require": it must be "organization=", "g
 
 
 
-=== TEST 30: access_token_require without a value
+=== TEST 35: access_token_require without a value
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -415,7 +488,7 @@ invalid value "organization" in "access_token_require": it must be "organization
 
 
 
-=== TEST 31: access_token_require with a role that there is not
+=== TEST 36: access_token_require with a role that there is not
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -428,7 +501,7 @@ invalid value "role=owner" in "access_token_require": no token can meet it
 
 
 
-=== TEST 32: access_token_require with an empty role
+=== TEST 37: access_token_require with an empty role
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -441,7 +514,7 @@ invalid value "role=" in "access_token_require": no token can meet it
 
 
 
-=== TEST 33: access_token_require with a level that there is not
+=== TEST 38: access_token_require with a level that there is not
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -454,7 +527,7 @@ invalid value "level=project" in "access_token_require": no token can meet it
 
 
 
-=== TEST 34: access_token_require with an empty level
+=== TEST 39: access_token_require with an empty level
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -467,7 +540,7 @@ invalid value "level=" in "access_token_require": no token can meet it
 
 
 
-=== TEST 35: access_token_require with an empty organization
+=== TEST 40: access_token_require with an empty organization
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -480,7 +553,7 @@ invalid value "organization=" in "access_token_require": no token can meet it
 
 
 
-=== TEST 36: access_token_require with an organization that cannot be one
+=== TEST 41: access_token_require with an organization that cannot be one
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -493,7 +566,7 @@ invalid value "organization=a/b" in "access_token_require": no token can meet it
 
 
 
-=== TEST 37: access_token_require with an organization that starts with a dot
+=== TEST 42: access_token_require with an organization that starts with a dot
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -506,7 +579,20 @@ invalid value "organization=.." in "access_token_require": no token can meet it
 
 
 
-=== TEST 38: access_token_require with an empty group
+=== TEST 43: access_token_require with an organization that is too long
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    access_token_require organization=ooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooo;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+oooo" in "access_token_require": no token can meet it
+
+
+
+=== TEST 44: access_token_require with an empty group
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -519,7 +605,7 @@ invalid value "group=" in "access_token_require": no token can meet it
 
 
 
-=== TEST 39: access_token_require with a group that cannot be one
+=== TEST 45: access_token_require with a group that cannot be one
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -532,7 +618,20 @@ invalid value "group=b:c" in "access_token_require": no token can meet it
 
 
 
-=== TEST 40: access_token_require with two organizations
+=== TEST 46: access_token_require with a group that starts with a dot
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    access_token_require organization=a group=.b;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "group=.b" in "access_token_require": no token can meet it
+
+
+
+=== TEST 47: access_token_require with two organizations
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -545,7 +644,20 @@ invalid value "organization=b" in "access_token_require": it is there twice: wri
 
 
 
-=== TEST 41: access_token_require with two roles
+=== TEST 48: access_token_require with two groups
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    access_token_require organization=a group=a group=b;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "group=b" in "access_token_require": it is there twice: write another "access_token_require" if both must hold
+
+
+
+=== TEST 49: access_token_require with two roles
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -558,7 +670,20 @@ invalid value "role=admin" in "access_token_require": it is there twice: write a
 
 
 
-=== TEST 42: access_token_require of a group without its organization
+=== TEST 50: access_token_require with two levels
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    access_token_require level=group level=group;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "level=group" in "access_token_require": it is there twice: write another "access_token_require" if both must hold
+
+
+
+=== TEST 51: access_token_require of a group without its organization
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -571,7 +696,7 @@ invalid value "role=admin" in "access_token_require": it is there twice: write a
 
 
 
-=== TEST 43: access_token_require with a variable that nobody knows
+=== TEST 52: access_token_require with a variable that nobody knows
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -584,7 +709,24 @@ unknown "no_such_variable" variable
 
 
 
-=== TEST 44: access_token_redis with no argument
+=== TEST 53: access_token_require in an if
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    location / {
+        if ($arg_a) {
+            access_token_require role=user;
+        }
+    }
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+"access_token_require" directive is not allowed here
+
+
+
+=== TEST 54: access_token_redis with no argument
 --- http_config
     access_token_redis;
 --- config
@@ -596,7 +738,7 @@ invalid number of arguments in "access_token_redis" directive
 
 
 
-=== TEST 45: access_token_redis with an empty address
+=== TEST 55: access_token_redis with an empty address
 --- http_config
     access_token_redis "";
 --- config
@@ -608,7 +750,7 @@ invalid value "" in "access_token_redis": the address of Redis comes first, as "
 
 
 
-=== TEST 46: access_token_redis with a parameter in the place of the address
+=== TEST 56: access_token_redis with a parameter in the place of the address
 --- http_config
     access_token_redis db=1;
 --- config
@@ -620,7 +762,7 @@ invalid value "db=1" in "access_token_redis": the address of Redis comes first, 
 
 
 
-=== TEST 47: access_token_redis with a URL
+=== TEST 57: access_token_redis with a URL
 --- http_config
     access_token_redis redis://127.0.0.1:6379;
 --- config
@@ -632,7 +774,7 @@ invalid value "redis://127.0.0.1:6379" in "access_token_redis": the address of R
 
 
 
-=== TEST 48: access_token_redis with a database behind the address
+=== TEST 58: access_token_redis with a database behind the address
 --- http_config
     access_token_redis 127.0.0.1:6379/1;
 --- config
@@ -644,7 +786,7 @@ invalid value "127.0.0.1:6379/1" in "access_token_redis": the address of Redis c
 
 
 
-=== TEST 49: access_token_redis with a port that cannot be one
+=== TEST 59: access_token_redis with a port that cannot be one
 --- http_config
     access_token_redis 127.0.0.1:70000;
 --- config
@@ -657,7 +799,7 @@ invalid value "127.0.0.1:70000" in "access_token_redis": the address of Redis co
 
 
 
-=== TEST 50: access_token_redis with a port and no host
+=== TEST 60: access_token_redis with a port and no host
 --- http_config
     access_token_redis :6379;
 --- config
@@ -670,7 +812,7 @@ invalid value ":6379" in "access_token_redis": the address of Redis comes first,
 
 
 
-=== TEST 51: access_token_redis with no path to a socket
+=== TEST 61: access_token_redis with no path to a socket
 --- http_config
     access_token_redis unix:;
 --- config
@@ -683,7 +825,7 @@ invalid value "unix:" in "access_token_redis": the address of Redis comes first,
 
 
 
-=== TEST 52: access_token_redis with a host that cannot be found
+=== TEST 62: access_token_redis with a host that cannot be found
 --- http_config
     access_token_redis no-such-host.invalid;
 --- config
@@ -695,7 +837,7 @@ host not found in redis address "no-such-host.invalid"
 
 
 
-=== TEST 53: access_token_redis with a second address
+=== TEST 63: access_token_redis with a second address
 --- http_config
     access_token_redis 127.0.0.1 127.0.0.2;
 --- config
@@ -707,7 +849,7 @@ invalid value "127.0.0.2" in "access_token_redis": it must be "user=", "password
 
 
 
-=== TEST 54: access_token_redis with a parameter that there is not
+=== TEST 64: access_token_redis with a parameter that there is not
 --- http_config
     access_token_redis 127.0.0.1 password=a;
 --- config
@@ -719,7 +861,7 @@ invalid value "password=a" in "access_token_redis": it must be "user=", "passwor
 
 
 
-=== TEST 55: access_token_redis with a database that is no number
+=== TEST 65: access_token_redis with a database that is no number
 --- http_config
     access_token_redis 127.0.0.1 db=one;
 --- config
@@ -731,7 +873,7 @@ invalid value "db=one" in "access_token_redis": write "db=" once, with a number
 
 
 
-=== TEST 56: access_token_redis with an empty database
+=== TEST 66: access_token_redis with an empty database
 --- http_config
     access_token_redis 127.0.0.1 db=;
 --- config
@@ -743,7 +885,7 @@ invalid value "db=" in "access_token_redis": write "db=" once, with a number
 
 
 
-=== TEST 57: access_token_redis with a negative database
+=== TEST 67: access_token_redis with a negative database
 --- http_config
     access_token_redis 127.0.0.1 db=-1;
 --- config
@@ -755,7 +897,19 @@ invalid value "db=-1" in "access_token_redis": write "db=" once, with a number
 
 
 
-=== TEST 58: access_token_redis with two databases
+=== TEST 68: access_token_redis with a database beyond all numbers
+--- http_config
+    access_token_redis 127.0.0.1 db=99999999999999999999;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "db=99999999999999999999" in "access_token_redis": write "db=" once, with a number
+
+
+
+=== TEST 69: access_token_redis with two databases
 --- http_config
     access_token_redis 127.0.0.1 db=0 db=0;
 --- config
@@ -767,7 +921,7 @@ invalid value "db=0" in "access_token_redis": write "db=" once, with a number
 
 
 
-=== TEST 59: access_token_redis with a timeout that is no time
+=== TEST 70: access_token_redis with a timeout that is no time
 --- http_config
     access_token_redis 127.0.0.1 timeout=soon;
 --- config
@@ -779,7 +933,7 @@ invalid value "timeout=soon" in "access_token_redis": write it once, with a time
 
 
 
-=== TEST 60: access_token_redis with an empty timeout
+=== TEST 71: access_token_redis with an empty timeout
 --- http_config
     access_token_redis 127.0.0.1 timeout=;
 --- config
@@ -791,7 +945,7 @@ invalid value "timeout=" in "access_token_redis": write it once, with a time abo
 
 
 
-=== TEST 61: access_token_redis with a timeout of 0
+=== TEST 72: access_token_redis with a timeout of 0
 --- http_config
     access_token_redis 127.0.0.1 timeout=0;
 --- config
@@ -803,7 +957,7 @@ invalid value "timeout=0" in "access_token_redis": write it once, with a time ab
 
 
 
-=== TEST 62: access_token_redis with two timeouts
+=== TEST 73: access_token_redis with two timeouts
 --- http_config
     access_token_redis 127.0.0.1 timeout=1s timeout=2s;
 --- config
@@ -815,7 +969,7 @@ invalid value "timeout=2s" in "access_token_redis": write it once, with a time a
 
 
 
-=== TEST 63: access_token_redis with a connect_timeout that is no time
+=== TEST 74: access_token_redis with a connect_timeout that is no time
 --- http_config
     access_token_redis 127.0.0.1 connect_timeout=1x;
 --- config
@@ -827,7 +981,31 @@ invalid value "connect_timeout=1x" in "access_token_redis": write it once, with 
 
 
 
-=== TEST 64: access_token_redis with two connect_timeouts
+=== TEST 75: access_token_redis with an empty connect_timeout
+--- http_config
+    access_token_redis 127.0.0.1 connect_timeout=;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "connect_timeout=" in "access_token_redis": write it once, with a time above 0 such as "500ms"
+
+
+
+=== TEST 76: access_token_redis with a connect_timeout of 0
+--- http_config
+    access_token_redis 127.0.0.1 connect_timeout=0;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "connect_timeout=0" in "access_token_redis": write it once, with a time above 0 such as "500ms"
+
+
+
+=== TEST 77: access_token_redis with two connect_timeouts
 --- http_config
     access_token_redis 127.0.0.1 connect_timeout=1s connect_timeout=1s;
 --- config
@@ -839,7 +1017,7 @@ invalid value "connect_timeout=1s" in "access_token_redis": write it once, with 
 
 
 
-=== TEST 65: access_token_redis with an empty user
+=== TEST 78: access_token_redis with an empty user
 --- http_config
     access_token_redis 127.0.0.1 user=;
 --- config
@@ -851,7 +1029,7 @@ invalid value "user=" in "access_token_redis": write it once, and not empty
 
 
 
-=== TEST 66: access_token_redis with two users
+=== TEST 79: access_token_redis with two users
 --- http_config
     access_token_redis 127.0.0.1 user=a user=b;
 --- config
@@ -863,7 +1041,7 @@ invalid value "user=b" in "access_token_redis": write it once, and not empty
 
 
 
-=== TEST 67: access_token_redis with an empty password_file
+=== TEST 80: access_token_redis with an empty password_file
 --- http_config
     access_token_redis 127.0.0.1 password_file=;
 --- config
@@ -875,7 +1053,7 @@ invalid value "password_file=" in "access_token_redis": write it once, and not e
 
 
 
-=== TEST 68: access_token_redis with two password_files
+=== TEST 81: access_token_redis with two password_files
 --- http_config
     access_token_redis 127.0.0.1 password_file=a password_file=b;
 --- config
@@ -887,7 +1065,7 @@ invalid value "password_file=b" in "access_token_redis": write it once, and not 
 
 
 
-=== TEST 69: access_token_redis with a user and no password
+=== TEST 82: access_token_redis with a user and no password
 --- http_config
     access_token_redis 127.0.0.1 user=edge;
 --- config
@@ -899,7 +1077,7 @@ invalid value "password_file=b" in "access_token_redis": write it once, and not 
 
 
 
-=== TEST 70: access_token_redis with braces in the prefix
+=== TEST 83: access_token_redis with braces in the prefix
 --- http_config
     access_token_redis "127.0.0.1" "prefix=a{b}";
 --- config
@@ -911,7 +1089,31 @@ invalid value "a{b}" in "access_token_redis": "prefix=" must hold no braces, spa
 
 
 
-=== TEST 71: access_token_redis with a space in the prefix
+=== TEST 84: access_token_redis with an opening brace in the prefix
+--- http_config
+    access_token_redis 127.0.0.1 "prefix=a{";
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "a{" in "access_token_redis": "prefix=" must hold no braces, spaces or control characters
+
+
+
+=== TEST 85: access_token_redis with a closing brace in the prefix
+--- http_config
+    access_token_redis 127.0.0.1 "prefix=a}";
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "a}" in "access_token_redis": "prefix=" must hold no braces, spaces or control characters
+
+
+
+=== TEST 86: access_token_redis with a space in the prefix
 --- http_config
     access_token_redis 127.0.0.1 "prefix=a b";
 --- config
@@ -923,7 +1125,43 @@ invalid value "a b" in "access_token_redis": "prefix=" must hold no braces, spac
 
 
 
-=== TEST 72: access_token_redis with a prefix that is too long
+=== TEST 87: access_token_redis with a line feed in the prefix
+--- http_config eval
+'access_token_redis 127.0.0.1 "prefix=a\nb";'
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+in "access_token_redis": "prefix=" must hold no braces, spaces or control characters
+
+
+
+=== TEST 88: access_token_redis with a control character in the prefix
+--- http_config eval
+"access_token_redis 127.0.0.1 prefix=a\x1fb;"
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+in "access_token_redis": "prefix=" must hold no braces, spaces or control characters
+
+
+
+=== TEST 89: access_token_redis with a DEL in the prefix
+--- http_config eval
+"access_token_redis 127.0.0.1 prefix=a\x7fb;"
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+in "access_token_redis": "prefix=" must hold no braces, spaces or control characters
+
+
+
+=== TEST 90: access_token_redis with a prefix that is too long
 --- http_config
     access_token_redis 127.0.0.1 prefix=ppppppppppppppppppppppppppppppppp;
 --- config
@@ -935,7 +1173,7 @@ invalid value "ppppppppppppppppppppppppppppppppp" in "access_token_redis": "pref
 
 
 
-=== TEST 73: access_token_redis with two prefixes
+=== TEST 91: access_token_redis with two prefixes
 --- http_config
     access_token_redis 127.0.0.1 prefix=a prefix=b;
 --- config
@@ -947,7 +1185,7 @@ invalid value "b" in "access_token_redis": write "prefix=" once
 
 
 
-=== TEST 74: access_token_redis with a password_file that is not there
+=== TEST 92: access_token_redis with a password_file that is not there
 --- http_config
     access_token_redis 127.0.0.1 password_file=$TEST_NGINX_HTML_DIR/none;
 --- config
@@ -960,7 +1198,7 @@ html/none" failed (2: No such file or directory)
 
 
 
-=== TEST 75: access_token_redis with a password_file that is a directory
+=== TEST 93: access_token_redis with a password_file that is a directory
 --- http_config
     access_token_redis 127.0.0.1 password_file=$TEST_NGINX_HTML_DIR;
 --- config
@@ -972,7 +1210,7 @@ html/none" failed (2: No such file or directory)
 
 
 
-=== TEST 76: access_token_redis with an empty password_file
+=== TEST 94: access_token_redis with an empty password_file
 --- http_config
     access_token_redis 127.0.0.1 password_file=$TEST_NGINX_HTML_DIR/password;
 --- config
@@ -987,7 +1225,7 @@ html/password" in "access_token_redis": the first line of that file must be the 
 
 
 
-=== TEST 77: access_token_redis with a password_file that starts with an empty line
+=== TEST 95: access_token_redis with a password_file that starts with an empty line
 --- http_config
     access_token_redis 127.0.0.1 password_file=$TEST_NGINX_HTML_DIR/password;
 --- config
@@ -1001,7 +1239,7 @@ the first line of that file must be the password
 
 
 
-=== TEST 78: access_token_redis twice on a level
+=== TEST 96: access_token_redis twice on a level
 --- http_config
     access_token_redis 127.0.0.1;
     access_token_redis 127.0.0.1;
@@ -1014,7 +1252,7 @@ the first line of that file must be the password
 
 
 
-=== TEST 79: access_token_redis in a server
+=== TEST 97: access_token_redis in a server
 --- config
     access_token_redis 127.0.0.1;
 --- must_die
@@ -1025,7 +1263,7 @@ the first line of that file must be the password
 
 
 
-=== TEST 80: access_token_prefix with no argument
+=== TEST 98: access_token_prefix with no argument
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_prefix;
@@ -1038,7 +1276,7 @@ invalid number of arguments in "access_token_prefix" directive
 
 
 
-=== TEST 81: access_token_prefix with two arguments
+=== TEST 99: access_token_prefix with two arguments
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_prefix at bt;
@@ -1051,7 +1289,7 @@ invalid number of arguments in "access_token_prefix" directive
 
 
 
-=== TEST 82: access_token_prefix that is empty
+=== TEST 100: access_token_prefix that is empty
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_prefix "";
@@ -1064,7 +1302,7 @@ invalid value "" in "access_token_prefix": it must be 1 to 16 letters, digits an
 
 
 
-=== TEST 83: access_token_prefix that is too long
+=== TEST 101: access_token_prefix that is too long
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_prefix abcdefghijklmnopq;
@@ -1077,7 +1315,7 @@ invalid value "abcdefghijklmnopq" in "access_token_prefix": it must be 1 to 16 l
 
 
 
-=== TEST 84: access_token_prefix that starts with a digit
+=== TEST 102: access_token_prefix that starts with a digit
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_prefix 1at;
@@ -1090,7 +1328,20 @@ invalid value "1at" in "access_token_prefix": it must be 1 to 16 letters, digits
 
 
 
-=== TEST 85: access_token_prefix that ends with an underscore
+=== TEST 103: access_token_prefix that starts with an underscore
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_prefix _at;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "_at" in "access_token_prefix": it must be 1 to 16 letters, digits and "_", start with a letter and not end with "_"
+
+
+
+=== TEST 104: access_token_prefix that ends with an underscore
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_prefix at_;
@@ -1103,7 +1354,7 @@ invalid value "at_" in "access_token_prefix": it must be 1 to 16 letters, digits
 
 
 
-=== TEST 86: access_token_prefix with a dash
+=== TEST 105: access_token_prefix with a dash
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_prefix a-t;
@@ -1116,7 +1367,7 @@ invalid value "a-t" in "access_token_prefix": it must be 1 to 16 letters, digits
 
 
 
-=== TEST 87: access_token_prefix twice on a level
+=== TEST 106: access_token_prefix twice on a level
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_prefix at;
@@ -1130,7 +1381,7 @@ invalid value "a-t" in "access_token_prefix": it must be 1 to 16 letters, digits
 
 
 
-=== TEST 88: access_token_prefix in a server
+=== TEST 107: access_token_prefix in a server
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1143,7 +1394,7 @@ invalid value "a-t" in "access_token_prefix": it must be 1 to 16 letters, digits
 
 
 
-=== TEST 89: access_token_max_lifetime with no argument
+=== TEST 108: access_token_max_lifetime with no argument
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_max_lifetime;
@@ -1156,7 +1407,7 @@ invalid number of arguments in "access_token_max_lifetime" directive
 
 
 
-=== TEST 90: access_token_max_lifetime with two arguments
+=== TEST 109: access_token_max_lifetime with two arguments
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_max_lifetime 1d 2d;
@@ -1169,7 +1420,7 @@ invalid number of arguments in "access_token_max_lifetime" directive
 
 
 
-=== TEST 91: access_token_max_lifetime that is no time
+=== TEST 110: access_token_max_lifetime that is no time
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_max_lifetime long;
@@ -1182,7 +1433,7 @@ invalid value "long" in "access_token_max_lifetime": it must be a time of at lea
 
 
 
-=== TEST 92: access_token_max_lifetime that is empty
+=== TEST 111: access_token_max_lifetime that is empty
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_max_lifetime "";
@@ -1195,7 +1446,7 @@ invalid value "" in "access_token_max_lifetime": it must be a time of at least "
 
 
 
-=== TEST 93: access_token_max_lifetime below a minute
+=== TEST 112: access_token_max_lifetime below a minute
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_max_lifetime 59s;
@@ -1208,7 +1459,7 @@ invalid value "59s" in "access_token_max_lifetime": it must be a time of at leas
 
 
 
-=== TEST 94: access_token_max_lifetime of 0
+=== TEST 113: access_token_max_lifetime of 0
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_max_lifetime 0;
@@ -1221,7 +1472,7 @@ invalid value "0" in "access_token_max_lifetime": it must be a time of at least 
 
 
 
-=== TEST 95: access_token_max_lifetime that is negative
+=== TEST 114: access_token_max_lifetime that is negative
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_max_lifetime -1d;
@@ -1234,7 +1485,7 @@ invalid value "-1d" in "access_token_max_lifetime": it must be a time of at leas
 
 
 
-=== TEST 96: access_token_max_lifetime in milliseconds
+=== TEST 115: access_token_max_lifetime in milliseconds
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_max_lifetime 100000ms;
@@ -1247,7 +1498,7 @@ invalid value "100000ms" in "access_token_max_lifetime": it must be a time of at
 
 
 
-=== TEST 97: access_token_max_lifetime twice on a level
+=== TEST 116: access_token_max_lifetime twice on a level
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_max_lifetime 30d;
@@ -1261,7 +1512,7 @@ invalid value "100000ms" in "access_token_max_lifetime": it must be a time of at
 
 
 
-=== TEST 98: access_token_max_lifetime in a server
+=== TEST 117: access_token_max_lifetime in a server
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1274,7 +1525,7 @@ invalid value "100000ms" in "access_token_max_lifetime": it must be a time of at
 
 
 
-=== TEST 99: access_token_root_file with no argument
+=== TEST 118: access_token_root_file with no argument
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file;
@@ -1287,7 +1538,7 @@ invalid number of arguments in "access_token_root_file" directive
 
 
 
-=== TEST 100: access_token_root_file with two arguments
+=== TEST 119: access_token_root_file with two arguments
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file a b;
@@ -1300,7 +1551,7 @@ invalid number of arguments in "access_token_root_file" directive
 
 
 
-=== TEST 101: access_token_root_file without a name
+=== TEST 120: access_token_root_file without a name
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file "";
@@ -1313,7 +1564,7 @@ invalid value "" in "access_token_root_file": it must name a file
 
 
 
-=== TEST 102: access_token_root_file that is not there
+=== TEST 121: access_token_root_file that is not there
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1327,7 +1578,7 @@ html/root" failed (2: No such file or directory)
 
 
 
-=== TEST 103: access_token_root_file with a credential instead of its digest
+=== TEST 122: access_token_root_file with a credential instead of its digest
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1343,7 +1594,7 @@ html/root:2: it must be "sha256:" and 64 hexadecimal digits
 
 
 
-=== TEST 104: access_token_root_file with a digest that is too short
+=== TEST 123: access_token_root_file with a digest that is too short
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1359,7 +1610,7 @@ html/root:1: it must be "sha256:" and 64 hexadecimal digits
 
 
 
-=== TEST 105: access_token_root_file with a digest that is too long
+=== TEST 124: access_token_root_file with a digest that is too long
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1375,7 +1626,7 @@ html/root:1: a comment must be set off by a space
 
 
 
-=== TEST 106: access_token_root_file with a digest that is not hexadecimal
+=== TEST 125: access_token_root_file with a digest that is not hexadecimal
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1391,7 +1642,7 @@ html/root:3: 64 hexadecimal digits must follow "sha256:"
 
 
 
-=== TEST 107: access_token_root_file with another kind of digest
+=== TEST 126: access_token_root_file with another kind of digest
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1407,7 +1658,7 @@ html/root:1: it must be "sha256:" and 64 hexadecimal digits
 
 
 
-=== TEST 108: access_token_root_file that is too large
+=== TEST 127: access_token_root_file that is too large
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1422,7 +1673,7 @@ html/root:1: it must be "sha256:" and 64 hexadecimal digits
 
 
 
-=== TEST 109: access_token_root_file twice on a level
+=== TEST 128: access_token_root_file twice on a level
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1439,7 +1690,7 @@ html/root:1: it must be "sha256:" and 64 hexadecimal digits
 
 
 
-=== TEST 110: access_token_root_file in a server
+=== TEST 129: access_token_root_file in a server
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1452,7 +1703,7 @@ html/root:1: it must be "sha256:" and 64 hexadecimal digits
 
 
 
-=== TEST 111: access_token_api with an argument
+=== TEST 130: access_token_api with an argument
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1467,7 +1718,7 @@ invalid number of arguments in "access_token_api" directive
 
 
 
-=== TEST 112: access_token_api twice
+=== TEST 131: access_token_api twice
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1483,7 +1734,7 @@ invalid number of arguments in "access_token_api" directive
 
 
 
-=== TEST 113: access_token_api in a server
+=== TEST 132: access_token_api in a server
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1496,7 +1747,7 @@ invalid number of arguments in "access_token_api" directive
 
 
 
-=== TEST 114: access_token_api in a location given by a regular expression
+=== TEST 133: access_token_api in a location given by a regular expression
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1511,7 +1762,7 @@ invalid number of arguments in "access_token_api" directive
 
 
 
-=== TEST 115: access_token_api in a named location
+=== TEST 134: access_token_api in a named location
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1526,7 +1777,7 @@ invalid number of arguments in "access_token_api" directive
 
 
 
-=== TEST 116: access_token_api in an exact location
+=== TEST 135: access_token_api in an exact location
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1541,7 +1792,7 @@ invalid number of arguments in "access_token_api" directive
 
 
 
-=== TEST 117: access_token_api in an if
+=== TEST 136: access_token_api in an if
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1558,7 +1809,7 @@ invalid number of arguments in "access_token_api" directive
 
 
 
-=== TEST 118: access_token_api in a limit_except
+=== TEST 137: access_token_api in a limit_except
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1575,7 +1826,7 @@ invalid number of arguments in "access_token_api" directive
 
 
 
-=== TEST 119: access_token_api beside another handler
+=== TEST 138: access_token_api beside another handler
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1591,7 +1842,7 @@ invalid number of arguments in "access_token_api" directive
 
 
 
-=== TEST 120: access_token_api_identity with no argument
+=== TEST 139: access_token_api_identity with no argument
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1607,7 +1858,7 @@ invalid number of arguments in "access_token_api_identity" directive
 
 
 
-=== TEST 121: access_token_api_identity with one argument
+=== TEST 140: access_token_api_identity with one argument
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1623,7 +1874,7 @@ invalid number of arguments in "access_token_api_identity" directive
 
 
 
-=== TEST 122: access_token_api_identity with three arguments
+=== TEST 141: access_token_api_identity with three arguments
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1639,7 +1890,7 @@ invalid number of arguments in "access_token_api_identity" directive
 
 
 
-=== TEST 123: access_token_api_identity twice
+=== TEST 142: access_token_api_identity twice
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1656,7 +1907,7 @@ invalid number of arguments in "access_token_api_identity" directive
 
 
 
-=== TEST 124: access_token_api_identity with a user who is everybody
+=== TEST 143: access_token_api_identity with a user who is everybody
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1672,7 +1923,39 @@ invalid value "admin" in "access_token_api_identity": the user must hold a varia
 
 
 
-=== TEST 125: access_token_api_identity without roles
+=== TEST 144: access_token_api_identity with an empty user
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    location /api/ {
+        access_token_api;
+        access_token_api_identity "" organization_admin:acme;
+    }
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "" in "access_token_api_identity": the user must hold a variable that the authentication in front sets, such as "$remote_user"
+
+
+
+=== TEST 145: access_token_api_identity with a user that nobody knows
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    location /api/ {
+        access_token_api;
+        access_token_api_identity $no_such_variable a;
+    }
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+unknown "no_such_variable" variable
+
+
+
+=== TEST 146: access_token_api_identity without roles
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1688,7 +1971,23 @@ invalid value "" in "access_token_api_identity": the roles must not be empty
 
 
 
-=== TEST 126: access_token_api_identity without access_token_api
+=== TEST 147: access_token_api_identity with roles that nobody knows
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    location /api/ {
+        access_token_api;
+        access_token_api_identity $remote_user $no_such_variable;
+    }
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+unknown "no_such_variable" variable
+
+
+
+=== TEST 148: access_token_api_identity without access_token_api
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1703,7 +2002,7 @@ invalid value "" in "access_token_api_identity": the roles must not be empty
 
 
 
-=== TEST 127: access_token_api_identity in a server
+=== TEST 149: access_token_api_identity in a server
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
 --- config
@@ -1716,7 +2015,7 @@ invalid value "" in "access_token_api_identity": the roles must not be empty
 
 
 
-=== TEST 128: every directive as it should be, on every level
+=== TEST 150: every directive as it should be, on every level
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock user=edge
                        password_file=$TEST_NGINX_HTML_DIR/password db=1
@@ -1772,7 +2071,22 @@ open
 
 
 
-=== TEST 129: a root file without an end of line after its last line
+=== TEST 151: the longest and the least that each takes
+--- http_config eval
+"    access_token_redis 127.0.0.1 db=0 prefix=" . 'p' x 32 . " timeout=1ms
+                       connect_timeout=1ms;
+    access_token_prefix abcdefghijklmnop;
+    access_token_max_lifetime 60s;
+    access_token_source cookie=t query=t header=T cookie=T;
+    access_token_require organization=" . 'o' x 64 . " group=" . 'g' x 64 . ";
+    access_token_realm a;"
+--- config
+--- request
+GET /
+
+
+
+=== TEST 152: a root file without an end of line after its last line
 --- http_config
     access_token_redis 127.0.0.1;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1784,7 +2098,7 @@ GET /
 
 
 
-=== TEST 130: a root file without credentials is worth a warning
+=== TEST 153: a root file without credentials is worth a warning
 --- http_config
     access_token_redis 127.0.0.1;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -1800,7 +2114,7 @@ names no root credential: add a line "sha256:<hex>"
 
 
 
-=== TEST 131: a password that all can read is worth a warning
+=== TEST 154: a password that all can read is worth a warning
 --- http_config
     access_token_redis 127.0.0.1
                        password_file=$TEST_NGINX_HTML_DIR/password;
@@ -1816,7 +2130,7 @@ take that right away
 
 
 
-=== TEST 132: nothing configured, nothing asked
+=== TEST 155: nothing configured, nothing asked
 --- config
     location /t { return 200 "$access_token_verdict:$access_token_id\n"; }
 --- request
@@ -1826,7 +2140,7 @@ GET /t
 
 
 
-=== TEST 133: a credential that was written into the root file is not logged
+=== TEST 156: a credential that was written into the root file is not logged
 --- http_config
     access_token_redis 127.0.0.1;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
