@@ -15,7 +15,7 @@ my $Dir = tempdir(CLEANUP => 1);
 
 mkdir "$Dir/t" or die "mkdir: $!";
 delete @ENV{qw(TEST_NGINX_SERVROOT TEST_NGINX_LOAD_MODULES
-               TEST_NGINX_IGNORE_MISSING_DIRECTIVES)};
+               TEST_NGINX_IGNORE_MISSING_DIRECTIVES TEST_NGINX_NO_SHUFFLE)};
 
 my $Head = <<'END';
 use Test::Nginx::Socket 'no_plan';
@@ -25,11 +25,12 @@ __DATA__
 END
 
 
-# The results of a file's checks, by title: an array of "ok" and "not ok".
+# The results of a file's checks, by title: an array of "ok" and "not ok".  Then
+# its exit status, and the titles in the order of the checks.
 
 sub run_file {
     my ($text) = @_;
-    my %results;
+    my (%results, @order);
 
     open my $out, '>', "$Dir/t/x.t" or die "open: $!";
     print $out $text;
@@ -41,9 +42,10 @@ sub run_file {
         my ($result, $title) = /^((?:not )?ok) \d+ (?:-|# skip) (.*)/ or next;
         $title = $1 if $title =~ /TEST \d+: (.*?) - /;
         push @{ $results{$title} }, $result;
+        push @order, $title;
     }
 
-    return (\%results, $?);
+    return (\%results, $?, @order);
 }
 
 
@@ -222,7 +224,38 @@ never logged
 
 
 
-=== TEST 19: right again
+=== TEST 19: wrong status pattern
+--- config
+    location = /t { return 200 ""; }
+--- request
+GET /t
+--- error_code_like: ^(?:1|3|20[1-9])
+
+
+
+=== TEST 20: missing raw header
+--- config
+    location = /t { add_header X-A 1; return 200 ""; }
+--- request
+GET /t
+--- raw_response_headers_like: X-A: 2
+
+
+
+=== TEST 21: unwanted line that comes late
+--- config
+    access_log $TEST_NGINX_SERVER_ROOT/logs/access.log combined
+               buffer=4k flush=150ms;
+    location = /t { return 200 ""; }
+--- request
+GET /t?late
+--- wait: 0.5
+--- no_access_log
+GET /t?late
+
+
+
+=== TEST 22: right again
 --- config
     location = /t { return 200 "ok\n"; }
 --- request
@@ -249,6 +282,9 @@ my %expected = (
     'wrong query'                       => ['not ok', 'ok'],
     'wrong second response'             => ['not ok', 'ok', 'ok', 'ok'],
     'missing log line at the end'       => ['not ok', 'ok'],
+    'wrong status pattern'              => ['not ok'],
+    'missing raw header'                => ['not ok', 'ok'],
+    'unwanted line that comes late'     => ['not ok', 'ok'],
     'right again'                       => ['ok', 'ok'],
 );
 
@@ -352,5 +388,28 @@ GET /missing
 END
 
 isnt($status, 0, 'a section given twice: fails');
+
+
+# A block that only works behind another one is found out by chance: blocks come
+# in any order, unless the file says no.  That twelve of them come in the order
+# of the file by chance is 1 in 479,001,600.
+
+my @titles = map { "block $_" } 1 .. 12;
+my $blocks = join "\n\n\n", map { <<"END" } 1 .. @titles;
+=== TEST $_: block $_
+--- config
+--- skip_eval: 1: 1
+END
+my @order;
+
+($results, $status, @order) = run_file($Head . $blocks);
+is($status, 0, 'shuffled: passes');
+isnt("@order", "@titles", 'shuffled: in another order than that of the file');
+is(join(' ', sort @order), join(' ', sort @titles), 'shuffled: each of them');
+
+($results, $status, @order) = run_file($Head =~ s/^run_/no_shuffle();\nrun_/mr
+                                       . $blocks);
+is($status, 0, 'no_shuffle: passes');
+is("@order", "@titles", 'no_shuffle: in the order of the file');
 
 done_testing();
