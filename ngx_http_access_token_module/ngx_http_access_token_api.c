@@ -36,6 +36,8 @@ static ngx_http_access_token_api_ctx_t *ngx_http_access_token_api_create_ctx(
 static ngx_http_access_token_api_ctx_t *ngx_http_access_token_api_get_ctx(
     ngx_http_request_t *r);
 static void ngx_http_access_token_api_cleanup(void *data);
+static void ngx_http_access_token_api_wipe(
+    ngx_http_access_token_api_ctx_t *ctx);
 
 static void ngx_http_access_token_api_run(
     ngx_http_access_token_api_ctx_t *ctx, ngx_http_access_token_api_pt step);
@@ -143,12 +145,39 @@ ngx_http_access_token_api_cleanup(void *data)
     }
 
     if (ctx->token.len) {
-        ngx_explicit_memzero(ctx->token_buf, sizeof(ctx->token_buf));
-
-        if (ctx->reply.len) {
-            ngx_explicit_memzero(ctx->reply.data, ctx->reply.len);
-        }
+        ngx_http_access_token_api_wipe(ctx);
     }
+}
+
+
+/* A new token, and what nginx has copied of it on the way to TLS. */
+
+static void
+ngx_http_access_token_api_wipe(ngx_http_access_token_api_ctx_t *ctx)
+{
+#if (NGX_HTTP_SSL)
+    ngx_buf_t         *b;
+    ngx_connection_t  *c;
+#endif
+
+    ngx_explicit_memzero(ctx->token_buf, sizeof(ctx->token_buf));
+
+    if (ctx->reply.len) {
+        ngx_explicit_memzero(ctx->reply.data, ctx->reply.len);
+    }
+
+#if (NGX_HTTP_SSL)
+
+    c = ctx->request->connection;
+    b = c->ssl ? c->ssl->buf : NULL;
+
+    if (b && b->start) {
+        /* between pos and last, frames of other streams may wait */
+        ngx_explicit_memzero(b->start, b->pos - b->start);
+        ngx_explicit_memzero(b->last, b->end - b->last);
+    }
+
+#endif
 }
 
 

@@ -224,6 +224,14 @@ ngx_http_access_token_api_answer(ngx_http_access_token_api_ctx_t *ctx,
 
     r->headers_out.status = status;
 
+#if (NGX_HTTP_GZIP)
+    if (ctx->token.len) {
+        /* what compresses keeps a copy that nobody would wipe */
+        r->gzip_tested = 1;
+        r->gzip_ok = 0;
+    }
+#endif
+
     if (status == NGX_HTTP_NO_CONTENT) {
         r->header_only = 1;
         return ngx_http_send_header(r);
