@@ -140,7 +140,9 @@ ngx_http_access_token_api_bearer(ngx_http_access_token_api_ctx_t *ctx,
     ngx_int_t                   rc;
     ngx_access_token_lookup_t  *l;
 
-    if (ctx->main->root) {
+    /* nothing has a digest too, but is nobody's credential */
+
+    if (ctx->main->root && token->len) {
 
         if (ngx_access_token_digest(token, digest) != NGX_OK) {
             return ngx_http_access_token_api_unavailable(ctx);

@@ -27,6 +27,7 @@ static char *ngx_http_access_token_conf_password(ngx_conf_t *cf,
 static char *ngx_http_access_token_conf_one_root(ngx_conf_t *cf,
     ngx_array_t *root, ngx_str_t *line);
 static ngx_int_t ngx_http_access_token_conf_hex(u_char ch);
+static ngx_uint_t ngx_http_access_token_conf_of_nothing(const u_char *digest);
 static char *ngx_http_access_token_conf_read_file(ngx_conf_t *cf,
     ngx_str_t *path, ngx_str_t *text, ngx_uint_t secret);
 
@@ -455,6 +456,11 @@ ngx_http_access_token_conf_one_root(ngx_conf_t *cf, ngx_array_t *root,
         return "a comment must be set off by a space";
     }
 
+    if (ngx_http_access_token_conf_of_nothing(digest)) {
+        return "it is the digest of nothing: the credential was empty, "
+               "make one that is long and random";
+    }
+
     return NGX_CONF_OK;
 }
 
@@ -473,6 +479,21 @@ ngx_http_access_token_conf_hex(u_char ch)
     }
 
     return NGX_ERROR;
+}
+
+
+/* What a recipe writes whose variable is not set; no digest: it may be. */
+
+static ngx_uint_t
+ngx_http_access_token_conf_of_nothing(const u_char *digest)
+{
+    u_char     of_nothing[NGX_ACCESS_TOKEN_DIGEST_LEN];
+    ngx_str_t  nothing;
+
+    ngx_str_set(&nothing, "");
+
+    return ngx_access_token_digest(&nothing, of_nothing) != NGX_OK
+           || ngx_access_token_digest_equal(digest, of_nothing);
 }
 
 

@@ -3,6 +3,7 @@
 # the directive and what to write instead.  What it starts with is at the end.
 
 use Test::Nginx::Socket 'no_plan';
+use Digest::SHA 'sha256_hex';
 
 $ENV{TEST_NGINX_HTML_DIR} = html_dir();
 
@@ -2155,3 +2156,18 @@ root_secret_4711
 invalid line in "access_token_root_file"
 --- no_error_log
 root_secret_4711
+
+
+
+=== TEST 134: access_token_root_file with the digest of an empty credential
+--- http_config
+    access_token_redis 127.0.0.1;
+    access_token_root_file $TEST_NGINX_HTML_DIR/root;
+--- config
+--- user_files eval
+">>> root\n\nsha256:" . uc(main::sha256_hex('')) . " platform team\n"
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+html/root:2: it is the digest of nothing: the credential was empty
