@@ -58,8 +58,8 @@ static ngx_int_t ngx_http_access_token_api_await_body(
     ngx_http_access_token_api_ctx_t *ctx);
 static ngx_int_t ngx_http_access_token_api_collect(
     ngx_http_access_token_api_ctx_t *ctx);
-static ngx_int_t ngx_http_access_token_api_too_large(
-    ngx_http_access_token_api_ctx_t *ctx);
+static ngx_int_t ngx_http_access_token_api_check_body(
+    ngx_http_access_token_api_ctx_t *ctx, off_t size);
 static void ngx_http_access_token_api_answered(ngx_access_token_op_t *op);
 
 
@@ -334,17 +334,11 @@ ngx_http_access_token_api_read(ngx_http_access_token_api_ctx_t *ctx)
 
     r = ctx->request;
 
-    if ((r->headers_in.content_length_n > 0 || r->headers_in.chunked)
-        && !ngx_http_access_token_api_is_json(r))
-    {
-        return ngx_http_access_token_api_refuse(ctx,
-                   NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
-                   "Send the body as JSON, with Content-Type: "
-                   "application/json");
-    }
+    rc = ngx_http_access_token_api_check_body(ctx,
+                                           r->headers_in.content_length_n);
 
-    if (r->headers_in.content_length_n > NGX_HTTP_ACCESS_TOKEN_API_BODY_MAX) {
-        return ngx_http_access_token_api_too_large(ctx);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     r->request_body_in_single_buf = 1;
@@ -410,6 +404,7 @@ ngx_http_access_token_api_collect(ngx_http_access_token_api_ctx_t *ctx)
     off_t                size;
     u_char              *p;
     ssize_t              n;
+    ngx_int_t            rc;
     ngx_buf_t           *b;
     ngx_chain_t         *cl, *in;
     ngx_http_request_t  *r;
@@ -423,8 +418,10 @@ ngx_http_access_token_api_collect(ngx_http_access_token_api_ctx_t *ctx)
         size += ngx_buf_size(cl->buf);
     }
 
-    if (size > NGX_HTTP_ACCESS_TOKEN_API_BODY_MAX) {
-        return ngx_http_access_token_api_too_large(ctx);
+    rc = ngx_http_access_token_api_check_body(ctx, size);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     if (size == 0) {
@@ -466,15 +463,37 @@ ngx_http_access_token_api_collect(ngx_http_access_token_api_ctx_t *ctx)
 }
 
 
-static ngx_int_t
-ngx_http_access_token_api_too_large(ngx_http_access_token_api_ctx_t *ctx)
-{
-    /* the rest of it is not worth waiting for */
-    ctx->request->keepalive = 0;
+/*
+ * The type and the size, 415 or 413.  A body that is empty needs no type; one
+ * whose size is not known before it was read (-1: chunked, or HTTP/2 without a
+ * length) may turn out to be empty.
+ */
 
-    return ngx_http_access_token_api_refuse(ctx,
-                                            NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                            "A body may have at most 64 KiB");
+static ngx_int_t
+ngx_http_access_token_api_check_body(ngx_http_access_token_api_ctx_t *ctx,
+    off_t size)
+{
+    if (size <= 0) {
+        return NGX_OK;
+    }
+
+    if (!ngx_http_access_token_api_is_json(ctx->request)) {
+        return ngx_http_access_token_api_refuse(ctx,
+                   NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                   "Send the body as JSON, with Content-Type: "
+                   "application/json");
+    }
+
+    if (size > NGX_HTTP_ACCESS_TOKEN_API_BODY_MAX) {
+        /* the rest of it is not worth waiting for */
+        ctx->request->keepalive = 0;
+
+        return ngx_http_access_token_api_refuse(ctx,
+                   NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                   "A body may have at most 64 KiB");
+    }
+
+    return NGX_OK;
 }
 
 

@@ -101,6 +101,32 @@ is(join(' ', map { answer($socket) } 1 .. 4), '201 201 422 201',
 is(count(), 5, 'all that was made is there');
 
 
+# A body in chunks may turn out to be none, and then needs no type.
+
+my $kept = $gateway->create('acme', '');
+
+for my $case (
+    [415, 'active', 'a body', "2\r\n{}\r\n0\r\n\r\n"],
+    [415, 'active', 'a body of another type', "2\r\n{}\r\n0\r\n\r\n",
+     'Content-Type: text/plain'],
+    [415, 'active', 'one that is too large as well',
+     sprintf("%x\r\n%s\r\n", 70000, 'x' x 70000) . "0\r\n\r\n"],
+    [200, 'revoked', 'no body', "0\r\n\r\n"],
+) {
+    my ($status, $then, $what, $chunks, @headers) = @$case;
+
+    $socket = $gateway->connect;
+    print $socket "POST $kept->{path}/revoke HTTP/1.1\r\nHost: localhost\r\n",
+                  map({ "$_\r\n" } $root, 'Transfer-Encoding: chunked',
+                      @headers),
+                  "\r\n$chunks";
+    $socket->flush;
+    is(answer($socket), $status, "revoke with $what in chunks is $status");
+    is($gateway->call(GET => $kept->{path}, bearer => $gateway->root)
+       ->{json}{status}, $then, "and leaves the token $then");
+}
+
+
 # 100-continue.
 
 $socket = $gateway->connect;
@@ -214,7 +240,7 @@ is($gateway->call(GET => $path, bearer => $gateway->root)->{status}, 200,
 # HTTP/2.
 
 SKIP: {
-    skip 'there is no curl that knows HTTP/2', 5
+    skip 'there is no curl that knows HTTP/2', 6
         unless `curl --version 2>/dev/null` =~ /\bHTTP2\b/;
 
     my $answers = $gateway->dir . '/html/answer';
@@ -247,6 +273,9 @@ SKIP: {
     is($h2->($path, '-H', $type, '--data-binary',
              $write->('{"x":"', 'x' x 60000, '"}')), '2 422',
        'HTTP/2: a body of 60 KB');
+
+    is($h2->("$kept->{path}/activate", '-X', 'POST', '-T', '/dev/null'),
+       '2 200', 'HTTP/2: no body, which is not known before its end');
 }
 
 # What is answered before its body was sent: the answer, and then RST_STREAM
