@@ -200,3 +200,23 @@ main::raw([$::Json, $::Chunked], "zz\r\n{}\r\n0\r\n\r\n")
 $::Root
 --- error_code eval
 [200, 404]
+
+
+
+=== TEST 14: after 413 nobody waits for the rest, so the connection is closed
+--- raw_request eval
+"POST $::Path HTTP/1.1\r\nHost: localhost\r\n$::Root\r\n$::Json\r\n"
+. "Content-Length: 65537\r\n\r\n" . main::body_of(65537)
+--- error_code: 413
+--- response_headers
+Connection: close
+
+
+
+=== TEST 15: and so it is where the size was not known before
+--- raw_request eval
+"POST $::Path HTTP/1.1\r\nHost: localhost\r\n$::Root\r\n$::Json\r\n"
+. "$::Chunked\r\n\r\n" . main::chunks(main::body_of(65537), 3000)
+--- error_code: 413
+--- response_headers
+Connection: close
