@@ -7,9 +7,11 @@
  * refused (RFC 6750 section 2), since the upstream might believe the other
  * one.  Two Authorization headers do not come this far: nginx refuses them.
  *
- * Nothing is decoded.  A token has only letters, digits and "_", so one that
- * needs decoding is none.  The query is the one that the client sent: "set
- * $args" and internal redirects change neither the client nor its token.
+ * No value is decoded.  A token has only letters, digits and "_", so one that
+ * needs decoding is none.  Names of arguments are, or the upstream, which does
+ * so, might see a token that was not counted.  The query is the one that the
+ * client sent: "set $args" and internal redirects change neither the client
+ * nor its token.
  */
 
 
@@ -33,6 +35,8 @@ static void ngx_http_access_token_take_cookie(
 static void ngx_http_access_token_take_query(
     ngx_http_access_token_taken_t *taken, const ngx_str_t *name,
     const ngx_str_t *uri);
+static u_char *ngx_http_access_token_skip_name(u_char *p, u_char *last,
+    const ngx_str_t *name);
 static void ngx_http_access_token_take_one(
     ngx_http_access_token_taken_t *taken, u_char *data, u_char *last);
 static ngx_uint_t ngx_http_access_token_header_is(const ngx_table_elt_t *h,
@@ -224,21 +228,49 @@ ngx_http_access_token_take_query(ngx_http_access_token_taken_t *taken,
             end = last;
         }
 
-        if ((size_t) (end - p) < name->len
-            || ngx_memcmp(p, name->data, name->len) != 0)
-        {
-            continue;
-        }
-
-        eq = p + name->len;
+        eq = ngx_http_access_token_skip_name(p, end, name);
 
         if (eq == end) {
             ngx_http_access_token_take_one(taken, end, end);
 
-        } else if (*eq == '=') {
+        } else if (eq && *eq == '=') {
             ngx_http_access_token_take_one(taken, eq + 1, end);
         }
     }
+}
+
+
+/*
+ * Returns where what follows the name begins, or NULL: it begins otherwise.
+ * "%41" is an "A"; "+" may be a space or itself, and a name has neither.
+ */
+
+static u_char *
+ngx_http_access_token_skip_name(u_char *p, u_char *last,
+    const ngx_str_t *name)
+{
+    size_t     i;
+    ngx_int_t  ch;
+
+    for (i = 0; i < name->len; i++) {
+
+        if (p == last) {
+            return NULL;
+        }
+
+        ch = *p++;
+
+        if (ch == '%' && last - p >= 2) {
+            ch = ngx_hextoi(p, 2);
+            p += 2;
+        }
+
+        if (ch != name->data[i]) {
+            return NULL;
+        }
+    }
+
+    return p;
 }
 
 

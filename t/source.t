@@ -203,7 +203,7 @@ client sent malformed access token
 
 
 
-=== TEST 11: nothing is decoded
+=== TEST 11: no value is decoded
 --- config
     location = /t {
         access_token on;
@@ -366,3 +366,55 @@ let in
  "Cookie: token=$::Good"]
 --- error_code eval
 [200, 401, 200]
+
+
+
+=== TEST 19: the name of an argument may be escaped, in whole or in part
+--- config
+    location = /t {
+        access_token on;
+        access_token_source query=a-Token_1.x;
+    }
+--- request eval
+["GET /t?%61-Token_1.x=$::Good", "GET /t?a-%54oken%5F1.%78=$::Good",
+ "GET /t?b=c&%61%2d%54%6f%6B%65%6e%5f%31%2E%78=$::Good&d"]
+--- error_code eval
+[200, 200, 200]
+
+
+
+=== TEST 20: an escaped name is a token beside a plain one
+--- config
+    location = /t {
+        access_token on;
+        access_token_source query=t bearer;
+    }
+--- request eval
+["GET /t?t=$::Good&%74=$::Other", "GET /t?%74=$::Other&t=$::Good",
+ "GET /t?%74=$::Good&%74=$::Good", "GET /t?t=$::Good&%74",
+ "GET /t?t=$::Good&%74=", "GET /t?%74=$::Good"]
+--- more_headers eval
+["", "", "", "", "", "Authorization: Bearer $::Other"]
+--- error_code eval
+[400, 400, 400, 400, 400, 400]
+
+
+
+=== TEST 21: what is decoded once is another name, and so is half an escape
+--- config
+    location = /t {
+        access_token on;
+        access_token_source query=t4;
+    }
+--- request eval
+[map { "GET /t?$_=$::Good" }
+ '%2574%34', '%744', 't%', 't%3', 't%zz', 't%334', 't%34%00', 't+4', 't4+',
+ '%74%3', 't4%3D', '%544', 't%34%20']
+--- error_code eval
+[401, 200, (401) x 11]
+--- no_error_log
+malformed
+[error]
+[alert]
+[crit]
+[emerg]
