@@ -418,3 +418,17 @@ malformed
 [alert]
 [crit]
 [emerg]
+
+
+
+=== TEST 22: a fragment is not part of the query
+--- config
+    location = /t {
+        access_token on;
+        access_token_source query=access_token;
+    }
+--- request eval
+["GET /t?access_token=$::Good#a", "GET /t#?access_token=$::Good",
+ "GET /t?a#&access_token=$::Good"]
+--- error_code eval
+[200, 401, 401]
