@@ -278,3 +278,21 @@ X-Roles: organization_admin:c organization_admin:a organization_admin:b organiza
  qq!{"organizations":[{"id":"c"}],"next_cursor":null}\n!,
  qq!{"organizations":[],"next_cursor":null}\n!,
  qq!{"groups":[],"next_cursor":null}\n!]
+
+
+
+=== TEST 21: an identity is trusted in "limit_except" and "if" of the location too
+--- config
+    location /api/ {
+        access_token_api;
+        access_token_api_identity $http_x_user $http_x_roles;
+        if ($request_method = GET) { set $x 1; }
+        limit_except GET { allow all; }
+    }
+--- request eval
+[$::Create, 'GET /api/organizations/acme/access-tokens']
+--- more_headers eval
+"$::Admin
+Content-Type: application/json"
+--- error_code eval
+[201, 200]

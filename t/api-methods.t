@@ -206,3 +206,31 @@ main::flush();
 --- response_body_like eval
 ['organizations', 'no such path', 'groups', 'no such access token',
  'organizations']
+
+
+
+=== TEST 13: "limit_except" and "if" in its location are the API as well
+--- config
+    location /api/ {
+        access_token_api;
+        limit_except GET { allow all; }
+    }
+    location /two/ {
+        access_token_api;
+        if ($arg_x) { set $x 1; }
+    }
+    location /three/ {
+        access_token_api;
+        limit_except GET { deny all; }
+    }
+--- request eval
+my $body = "\n{\"name\":\"a\",\"expires_at\":\"" . Gateway::in_days(1) . '"}';
+my $path = 'organizations/acme/access-tokens';
+["POST /api/$path$body", "GET /api/$path", "POST /two/$path?x=1$body",
+ "POST /two/$path$body", "POST /three/$path$body", "GET /three/$path"]
+--- error_code eval
+[201, 200, 201, 201, 403, 200]
+--- no_error_log
+[alert]
+[crit]
+[emerg]
