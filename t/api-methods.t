@@ -234,3 +234,15 @@ my $path = 'organizations/acme/access-tokens';
 [alert]
 [crit]
 [emerg]
+
+
+
+=== TEST 14: a path is written plainly also where a rewrite drops what is not
+--- config
+    rewrite ^/v1/[^/]*/(.*)$ /api/$1 last;
+    location /api/ { access_token_api; }
+--- request eval
+[map { "GET /v1/$_/organizations" } 'a~!', "\x80", "\xc3\xa9", "\xff", 'a\\b',
+ '%61']
+--- error_code eval
+[200, (404) x 5]
