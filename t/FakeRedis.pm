@@ -42,20 +42,40 @@ sub commands { return $_[0]{commands} }
 sub connected { return $_[0]{connected}[$_[1]] }
 
 
-# What each command is answered from now on; undef: the connection is closed.
+# What each command is answered from now on; undef: the connection is closed;
+# '': nothing.
 
 sub says { $_[0]{reply} = $_[1] }
 
 
-# The status of a request with that token.
+# What it sends now, to whoever asked last.
+
+sub answers {
+    my ($self, $reply) = @_;
+
+    local $SIG{PIPE} = 'IGNORE';
+    syswrite $self->{asked}, $reply;
+}
+
+
+# The status of a request with that token, for "/" if no path is given.
 
 sub request {
-    my ($self, $gateway, $token) = @_;
-
+    my ($self, $gateway, $token, $path) = @_;
     my $client = $gateway->connect;
+
+    $gateway->send_request($client, GET => $path // '/', bearer => $token);
+
+    return $self->answer_to($client);
+}
+
+
+# The status of the answer to what was sent; until it comes, Redis is served.
+
+sub answer_to {
+    my ($self, $client) = @_;
     my $select = $self->{select};
 
-    $gateway->send_request($client, GET => '/', bearer => $token);
     $select->add($client);
 
     for (my $answered = 0; !$answered; ) {
@@ -70,6 +90,18 @@ sub request {
     $select->remove($client);
 
     return Gateway::parse(Gateway::read_all($client))->{status};
+}
+
+
+# Serves Redis until it has got so many commands.
+
+sub await_commands {
+    my ($self, $n) = @_;
+
+    while ($self->{commands} < $n) {
+        my @ready = $self->{select}->can_read(15) or die "nginx is silent\n";
+        $self->serve($_) for @ready;
+    }
 }
 
 
@@ -93,6 +125,7 @@ sub serve {
 
     while (take_command($said)) {
         $self->{commands}++;
+        $self->{asked} = $socket;
 
         if (!defined $self->{reply}) {
             $self->hang_up($socket);

@@ -206,6 +206,18 @@ sub quit {
 }
 
 
+# Between the two nginx does nothing: what comes meanwhile it finds at once.
+
+sub halt {
+    my ($self) = @_;
+
+    kill 'STOP', $self->{pid};
+    waitpid $self->{pid}, WUNTRACED;
+}
+
+sub go_on { kill 'CONT', $_[0]{pid} }
+
+
 sub DESTROY {
     my ($self) = @_;
 

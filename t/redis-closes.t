@@ -64,13 +64,13 @@ for my $socket ($asks, $keeps_busy) {
     die "nginx is not ready: $answer\n" if $answer !~ / 204 /;
 }
 
-kill 'STOP', $gateway->pid;
+$gateway->halt;
 $gateway->send_request($asks, GET => '/', bearer => token());
 print $keeps_busy "GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n",
                   ('GET /busy?a=' . 'a' x 18 . "! HTTP/1.1\r\n"
                    . "Host: localhost\r\n\r\n") x 8;
 $keeps_busy->flush;
-kill 'CONT', $gateway->pid;
+$gateway->go_on;
 
 is(Gateway::parse(Gateway::read_all($asks))->{status}, 503,
    'a request whose Redis closes the connection is refused');
