@@ -19,7 +19,7 @@ use IO::Socket::UNIX;
 use Time::HiRes 'sleep';
 
 our @EXPORT = qw(token token_id token_key put_token record_reply redis_cmd flush
-                 redis_stop redis_continue);
+                 close_connections redis_stop redis_continue);
 
 my @Digits = ('0' .. '9', 'A' .. 'Z', 'a' .. 'z');
 
@@ -114,6 +114,14 @@ sub redis_cmd {
 
 
 sub flush { return redis_cmd('FLUSHALL') }
+
+
+# Redis closes all connections, and has when this returns.
+
+sub close_connections {
+    redis_cmd('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    sleep 0.001 while (() = redis_cmd('CLIENT', 'LIST') =~ /\n/g) > 1;
+}
 
 
 # Between the two Redis takes connections and commands, and is silent.

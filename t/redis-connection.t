@@ -49,8 +49,7 @@ my $client = $gateway->connect;
 
 $gateway->halt;
 $gateway->send_request($client, GET => '/', bearer => $made->{token});
-redis_cmd('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-sleep 0.001 while (() = redis_cmd('CLIENT', 'LIST') =~ /\n/g) > 1;
+close_connections();
 $gateway->go_on;
 
 is(Gateway::parse(Gateway::read_all($client))->{status}, 200,
