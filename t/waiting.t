@@ -95,11 +95,11 @@ for my $case (['a token at the edge', '/', $admin->{token}, 'hmget'],
     print $socket 'GET /';
     $socket->flush;
     is($gateway->await_log($both, 1), 1,
-       "$what is awaited, and the connection can be written to");
+       "while $what is awaited, the connection can be written to");
 
     redis_continue();
-    like(receive($socket), qr{^HTTP/1.1 200 }, 'which is not the answer');
-    is(times_sent($command), 1, 'nor a reason to ask again');
+    like(receive($socket), qr{^HTTP/1.1 200 }, 'and the request waits on for its answer');
+    is(times_sent($command), 1, 'which Redis is asked for once');
 }
 
 
@@ -121,7 +121,7 @@ is($gateway->call(GET => '/', bearer => $admin->{token})->{status}, 200,
    'and the next one is served');
 $gateway->quit;
 is(Gateway::slurp($gateway->dir . '/logs/verdict.log') =~ s/.*^(?=\/left)//msr,
-   "/left 499 [-]\n/ 200 [active]\n", 'what nobody found is not logged');
+   "/left 499 [-]\n/ 200 [active]\n", 'and of the one that has left, no verdict is logged');
 
 $gateway->stop;
 
