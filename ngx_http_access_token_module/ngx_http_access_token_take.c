@@ -9,9 +9,10 @@
  *
  * No value is decoded.  A token has only letters, digits and "_", so one that
  * needs decoding is none.  Names of arguments are, or the upstream, which does
- * so, might see a token that was not counted.  The query is the one that the
- * client sent: "set $args" and internal redirects change neither the client
- * nor its token.
+ * so, might see a token that was not counted.  For the same reason no fragment
+ * is cut off, which has no place in a request (RFC 9112 section 3.2).  The query
+ * is the one that the client sent: "set $args" and internal redirects change
+ * neither the client nor its token.
  */
 
 
@@ -207,14 +208,9 @@ static void
 ngx_http_access_token_take_query(ngx_http_access_token_taken_t *taken,
     const ngx_str_t *name, const ngx_str_t *uri)
 {
-    u_char  *p, *end, *eq, *last, *fragment;
+    u_char  *p, *end, *eq, *last;
 
     last = uri->data + uri->len;
-
-    fragment = ngx_strlchr(uri->data, last, '#');
-    if (fragment) {
-        last = fragment;
-    }
 
     p = ngx_strlchr(uri->data, last, '?');
     if (p == NULL) {

@@ -421,14 +421,15 @@ malformed
 
 
 
-=== TEST 22: a fragment is not part of the query
+=== TEST 22: a fragment, which no client may send, hides no token
 --- config
     location = /t {
         access_token on;
         access_token_source query=access_token;
     }
 --- request eval
-["GET /t?access_token=$::Good#a", "GET /t#?access_token=$::Good",
- "GET /t?a#&access_token=$::Good"]
+["GET /t?access_token=$::Good#", "GET /t?access_token=$::Good#&a",
+ "GET /t?access_token=$::Good#&access_token=$::Good",
+ "GET /t#?access_token=$::Good&access_token=$::Good"]
 --- error_code eval
-[200, 401, 401]
+[401, 401, 400, 400]

@@ -98,7 +98,8 @@ for my $case (['a token at the edge', '/', $admin->{token}, 'hmget'],
        "while $what is awaited, the connection can be written to");
 
     redis_continue();
-    like(receive($socket), qr{^HTTP/1.1 200 }, 'and the request waits on for its answer');
+    like(receive($socket), qr{^HTTP/1.1 200 },
+         'and the request waits on for its answer');
     is(times_sent($command), 1, 'which Redis is asked for once');
 }
 
@@ -121,7 +122,8 @@ is($gateway->call(GET => '/', bearer => $admin->{token})->{status}, 200,
    'and the next one is served');
 $gateway->quit;
 is(Gateway::slurp($gateway->dir . '/logs/verdict.log') =~ s/.*^(?=\/left)//msr,
-   "/left 499 [-]\n/ 200 [active]\n", 'and of the one that has left, no verdict is logged');
+   "/left 499 [-]\n/ 200 [active]\n",
+   'and of the one that has left, no verdict is logged');
 
 $gateway->stop;
 
