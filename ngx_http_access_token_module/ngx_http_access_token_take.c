@@ -10,9 +10,10 @@
  * No value is decoded.  A token has only letters, digits and "_", so one that
  * needs decoding is none.  Names of arguments are, or the upstream, which does
  * so, might see a token that was not counted.  For the same reason no fragment
- * is cut off, which has no place in a request (RFC 9112 section 3.2).  The query
- * is the one that the client sent: "set $args" and internal redirects change
- * neither the client nor its token.
+ * is cut off, which has no place in a request (RFC 9112 section 3.2).
+ *
+ * The query is the one that the client sent: "set $args" and internal redirects
+ * change neither the client nor its token.
  */
 
 

@@ -16,10 +16,11 @@ use warnings;
 use Digest::SHA qw(sha256);
 use Exporter 'import';
 use IO::Socket::UNIX;
+use POSIX ();
 use Time::HiRes 'sleep';
 
 our @EXPORT = qw(token token_id token_key put_token record_reply redis_cmd flush
-                 close_connections redis_stop redis_continue);
+                 close_connections redis_stop redis_continue in_child);
 
 my @Digits = ('0' .. '9', 'A' .. 'Z', 'a' .. 'z');
 
@@ -155,6 +156,34 @@ sub stop {
     }
 
     die "process $pid does not stop\n";
+}
+
+
+# Runs code in a process of its own, which ends with the test at the latest.
+
+my @children;
+
+sub in_child {
+    my ($code) = @_;
+    my $pid = fork // die "can't fork: $!\n";
+
+    if ($pid == 0) {
+        $SIG{PIPE} = 'IGNORE';
+        $code->();
+        POSIX::_exit(0);
+    }
+
+    push @children, $pid;
+    return $pid;
+}
+
+END {
+    local $?;
+
+    for my $pid (grep { waitpid($_, POSIX::WNOHANG()) == 0 } @children) {
+        kill 'KILL', $pid;
+        waitpid $pid, 0;
+    }
 }
 
 

@@ -16,6 +16,7 @@ package Gateway;
 use strict;
 use warnings;
 
+use AccessToken ();
 use Digest::SHA qw(sha256_hex);
 use File::Path qw(make_path remove_tree);
 use File::Spec;
@@ -208,13 +209,7 @@ sub quit {
 
 # Between the two nginx does nothing: what comes meanwhile it finds at once.
 
-sub halt {
-    my ($self) = @_;
-
-    kill 'STOP', $self->{pid};
-    waitpid $self->{pid}, WUNTRACED;
-}
-
+sub halt  { AccessToken::stop($_[0]{pid}) }
 sub go_on { kill 'CONT', $_[0]{pid} }
 
 

@@ -41,6 +41,17 @@ sub create {
                           @root, json => $new)->{status};
 }
 
+# All that can be done, where a token is and there is one: a name, and code.
+
+sub all_to {
+    my ($made) = @_;
+
+    return ([create => sub { create('acme') }],
+            [create => sub { create('acme/groups/dev') }],
+            map { my $change = $_;
+                  [$_->[0] => sub { change($$made, @$change) }] } @changes);
+}
+
 
 # The message to the edges.
 
@@ -125,11 +136,7 @@ for my $kind (qw(record use audit index group-index groups organizations)) {
     redis_cmd('DEL', $key{$kind});
     redis_cmd('SET', $key{$kind}, 'something else');
 
-    for my $change ([create => sub { create('acme') }],
-                    [create => sub { create('acme/groups/dev') }],
-                    map { my $change = $_;
-                          [$_->[0] => sub { change($made, @$change) }] }
-                    @changes) {
+    for my $change (all_to(\$made)) {
 
         my ($name, $do) = @$change;
         my $before = redis_cmd('DEBUG', 'DIGEST');
@@ -237,11 +244,7 @@ $gateway = Gateway->new(redis => "user=api password_file=$secret",
 my %done;
 %refused = ();
 
-for my $change ([create => sub { create('acme') }],
-                [create => sub { create('acme/groups/dev') }],
-                map { my $change = $_;
-                      [$_->[0] => sub { change($made, @$change) }] }
-                @changes) {
+for my $change (all_to(\$made)) {
 
     my ($name, $do) = @$change;
 

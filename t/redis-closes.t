@@ -10,7 +10,6 @@ use strict;
 use warnings;
 
 use IO::Socket::INET;
-use POSIX ();
 use Test::More;
 
 use lib 't';
@@ -22,24 +21,13 @@ my $listening = IO::Socket::INET->new(Listen => 128, LocalAddr => '127.0.0.1')
 
 pipe my $accepted, my $note or die "no pipe: $!\n";
 
-my $server = fork // die "can't fork: $!\n";
-if ($server == 0) {
+my $server = in_child(sub {
     while (my $socket = $listening->accept) {
         close $socket;
         syswrite $note, '.';
     }
-    POSIX::_exit(0);
-}
+});
 close $note;
-
-END {
-    local $?;
-
-    if ($server) {
-        kill 'KILL', $server;
-        waitpid $server, 0;
-    }
-}
 
 my $gateway = Gateway->new(address => '127.0.0.1:' . $listening->sockport,
                            log_level => 'info', server => <<'END');
@@ -79,7 +67,6 @@ $gateway->stop(qr/\[error\] .* connection was closed by redis/);
 
 kill 'KILL', $server;
 waitpid $server, 0;
-$server = undef;
 
 is(do { local $/; <$accepted> }, '.', 'after one connection');
 

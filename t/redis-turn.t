@@ -6,7 +6,6 @@ use warnings;
 
 use File::Temp qw(tempdir);
 use IO::Socket::UNIX;
-use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -41,22 +40,8 @@ sub serve {
 my $listening = IO::Socket::UNIX->new(Local => $path, Listen => 5)
                 or die "no socket at $path: $!\n";
 
-my $server = fork // die "can't fork: $!\n";
-if ($server == 0) {
-    $SIG{PIPE} = 'IGNORE';
-    serve($listening);
-    POSIX::_exit(0);
-}
+in_child(sub { serve($listening) });
 close $listening;
-
-END {
-    local $?;
-
-    if ($server) {
-        kill 'KILL', $server;
-        waitpid $server, 0;
-    }
-}
 
 my $gateway = Gateway->new(address => "unix:$path", redis => 'timeout=300ms',
                            log_level => 'info');

@@ -7,7 +7,6 @@ use warnings;
 use File::Temp qw(tempdir);
 use IO::Select;
 use IO::Socket::INET;
-use POSIX ();
 use Socket qw(AF_INET6 inet_aton inet_pton);
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -60,20 +59,7 @@ sub serve_names {
 }
 
 says('127.0.0.1');
-my $name_server = fork // die "can't fork: $!\n";
-if ($name_server == 0) {
-    serve_names();
-    POSIX::_exit(0);
-}
-
-END {
-    local $?;
-
-    if ($name_server) {
-        kill 'KILL', $name_server;
-        waitpid $name_server, 0;
-    }
-}
+in_child(\&serve_names);
 
 my @options = (
     address => "localhost:$redis_port",
