@@ -131,7 +131,7 @@ $gateway->stop(qr/connect\(\) failed/);
 # after it, the next one is asked before any request is told.
 
 for my $case (['127.0.0.9' => 'where nobody listens'],
-              ['255.255.255.255' => 'where no connection leads']) {
+              ['127.255.255.255' => 'where no connection leads']) {
     my ($first, $name) = @$case;
 
     says($first, '127.0.0.1');
