@@ -155,7 +155,8 @@ is(join(' ', map { "$_=$refused{$_}" } sort keys %refused),
    'those are refused that need the key');
 
 
-# The record is damaged.  It can be deleted, and that is all.
+# The record is damaged.  It can be deleted, and revoked if its status is known,
+# though nobody can be shown it: an edge may let it in all the same.
 
 my %bad = (h => 'short', a => 2, s => 'x', e => '-1', u => 'nobody', v => 'x',
            c => 'x', o => undef, g => undef, n => undef, b => undef);
@@ -170,12 +171,27 @@ for my $field (sort keys %bad) {
         redis_cmd('HSET', $key, $field, $value) if defined $value;
 
         my $before = redis_cmd('DEBUG', 'DIGEST');
-        my %status = map { $_->[0] => change($made, @$_) } @changes[0 .. 4];
+        my %status = map { $_->[0] => change($made, @$_) } @changes[0 .. 2, 4];
 
         is(join(' ', map { "$_=$status{$_}" } sort keys %status),
-           'activate=503 extend=503 patch=503 revoke=503 rotate=503',
+           'activate=503 extend=503 patch=503 rotate=503',
            "a record with its $field " . ($value // 'missing'));
         is(redis_cmd('DEBUG', 'DIGEST'), $before, 'and nothing is changed');
+
+        my $let_in = $gateway->call(GET => '/', bearer => $made->{token})
+                             ->{status};
+        is($let_in, $field =~ /[bc]/ ? 200 : 503,
+           'an edge reads what an edge needs');
+        is(change($made, @{ $changes[3] }), 503, 'revoke cannot show it');
+
+        if ($field =~ /[sevog]/) {
+            is(redis_cmd('DEBUG', 'DIGEST'), $before, 'and has not touched it');
+        } else {
+            is(redis_cmd('HGET', $key, 's'), 'r', 'but has revoked it');
+        }
+
+        is($gateway->call(GET => '/', bearer => $made->{token})->{status},
+           $let_in == 200 ? 401 : 503, 'nobody gets in with it');
         is(change($made, @{ $changes[5] }), $field =~ /[og]/ ? 503 : 204,
            'it can be deleted if its owner is known');
     }
@@ -211,13 +227,15 @@ is(join(' ', sort @{ redis_cmd('KEYS', '*') }), "at:a:{$tag}:acme",
    'after it is deleted, the audit alone is left');
 is(redis_cmd('XLEN', "at:a:{$tag}:acme"), 5, 'and that is whole');
 
-$gateway->stop(qr/WRONGTYPE/, qr/DAMAGED/, qr/OOM/);
+$gateway->stop(qr/WRONGTYPE/, qr/DAMAGED/, qr/is damaged: field "/,
+               qr/OOM/);
 
 
 # The user of Redis has the rights that the docs give to "admin", but for one.
 # What is refused then has changed nothing at all.
 
-my ($rights) = Gateway::slurp('docs/security.md') =~ /^ACL SETUSER admin (.*)$/m;
+my ($rights) = Gateway::slurp('docs/security.md')
+               =~ /^ACL SETUSER admin (.*)$/m;
 my @rights = split ' ', $rights =~ s/>\S+/>password/r;
 my $secret = tempdir(CLEANUP => 1) . '/password';
 Gateway::put($secret, "password\n");
