@@ -462,8 +462,8 @@ ngx_redis_conn_next_slow(ngx_redis_conn_t *conn)
             if (cmd->handler && ngx_redis_conn_tell(conn, NGX_REDIS_BEHIND)) {
                 ngx_log_error(NGX_LOG_ERR, &conn->log, 0,
                               "a slow script waited %M ms for its turn and "
-                              "was not sent, those behind it: %ui",
-                              waited, conn->ncommands - 1);
+                              "was not sent, commands that wait: %ui",
+                              waited, conn->ncommands);
             }
 
             conn->ncommands--;
