@@ -6,6 +6,7 @@
  * to send commands to.  It knows no token and no HTTP.
  *
  *     ngx_redis_client.c   which connection, back-off, scripts
+ *     ngx_redis_link.c     the connection on which Redis tells what changes
  *     ngx_redis_connect.c  from an address to a server that takes commands
  *     ngx_redis_conn.c     one connection: pipeline, timeouts, failure
  *     ngx_redis_reply.c    bytes to replies, commands to bytes (hiredis)
@@ -77,7 +78,30 @@ typedef struct {
     ngx_msec_t               timeout;       /* from the write to the reply */
     ngx_resolver_t          *resolver;      /* NULL: addresses of the start */
     ngx_msec_t               resolver_timeout;  /* connect_timeout if less */
+    unsigned                 identify:1;    /* ask a server who it is */
 } ngx_redis_conf_t;
+
+
+/*
+ * What the wire counts, in memory of the caller's that workers share: each
+ * number is added to atomically.  A latency is that from the write of a
+ * command to its reply; latency[i] counts those of at most
+ * ngx_redis_latency_bounds[i] microseconds that were above the bound before,
+ * the last one those above all bounds.
+ */
+
+#define NGX_REDIS_LATENCIES  14
+
+typedef struct {
+    ngx_atomic_t             commands;      /* answered, or failed */
+    ngx_atomic_t             errors;        /* of these: failed, or refused */
+    ngx_atomic_t             connects;      /* that succeeded, handshake too */
+    ngx_atomic_t             failures;      /* of connections, or of connects */
+    ngx_atomic_t             latency[NGX_REDIS_LATENCIES];
+    ngx_atomic_t             latency_sum;   /* microseconds */
+} ngx_redis_stats_t;
+
+extern const ngx_uint_t  ngx_redis_latency_bounds[NGX_REDIS_LATENCIES - 1];
 
 
 /*
@@ -136,6 +160,84 @@ void ngx_redis_script_init(ngx_redis_script_t *script);
  */
 
 void ngx_redis_cancel(ngx_redis_command_t *cmd);
+
+
+/* From now on the client and its links count there; NULL: nowhere. */
+
+void ngx_redis_count(ngx_redis_t *redis, ngx_redis_stats_t *stats);
+
+
+/*
+ * How many connections for commands have been made so far.  Within a handler:
+ * two commands whose handlers find the same number were answered by one and
+ * the same connection.
+ */
+
+ngx_uint_t ngx_redis_connection(ngx_redis_t *redis);
+
+
+/* --- link -------------------------------------------------------------- */
+
+/*
+ * A connection of its own on which Redis tells what changes.  It tracks
+ * itself: CLIENT ID, CLIENT TRACKING ON REDIRECT <that id> BCAST PREFIX
+ * <prefix>, SUBSCRIBE __redis__:invalidate and the channels, so that whatever
+ * breaks the one breaks the other.  (With two, the subscriber of a tracking
+ * connection that died would still answer and hear nothing.)  Where tracking
+ * is refused, which is logged once, the channels have to do.
+ *
+ * What is called, in this order and never from inside a call of the caller's:
+ * up: Redis has confirmed all of it, and whatever changes from now on will be
+ * told; changed and message: in the order in which Redis sent them; down: the
+ * link is broken, what was not told never will be.  It is then made again by
+ * itself, after a pause as that of commands.  The strings live until the
+ * handler returns.
+ */
+
+typedef struct ngx_redis_link_s  ngx_redis_link_t;
+
+typedef struct {
+    ngx_str_t                prefix;        /* of the keys to be told of */
+    ngx_str_t               *channels;
+    ngx_uint_t               nchannels;
+
+    void                   (*up)(void *data);
+    void                   (*changed)(void *data, const ngx_str_t *key);
+                                            /* key NULL: all keys */
+    void                   (*message)(void *data, const ngx_str_t *channel,
+                                 const ngx_str_t *text);
+    void                   (*down)(void *data);
+    void                    *data;
+} ngx_redis_link_conf_t;
+
+
+/*
+ * Creates a link in configuration memory; conf is kept, not copied, and what
+ * is in it may be filled in until the start.  NULL: no memory.
+ */
+
+ngx_redis_link_t *ngx_redis_link_create(ngx_conf_t *cf, ngx_redis_t *redis,
+    ngx_redis_link_conf_t *conf);
+
+
+/* Begins to connect; once, in a worker.  It does not keep a worker alive. */
+
+void ngx_redis_link_start(ngx_redis_link_t *link);
+
+
+/* The caller has lost its trust: closes it (down), logs why, connects anew. */
+
+void ngx_redis_link_reset(ngx_redis_link_t *link, const char *reason);
+
+
+/*
+ * The run id of the server that the link is up with, or that answers commands
+ * now; empty: not connected, or the server does not tell (INFO), which is
+ * logged once.  It takes conf->identify.
+ */
+
+const ngx_str_t *ngx_redis_link_server(ngx_redis_link_t *link);
+const ngx_str_t *ngx_redis_server(ngx_redis_t *redis);
 
 
 #pragma GCC visibility pop
