@@ -10,7 +10,11 @@
  *     ngx_access_token_text.c     its texts: chunks and UTF-8
  *     ngx_access_token_store.c    keys and commands: load, create, change
  *     ngx_access_token_script.c   the Lua of each change
+ *     ngx_access_token_zone.c     shared memory: layout, lock, counters
+ *     ngx_access_token_cache.c    records in it: find, put, forget, evict
+ *     ngx_access_token_lease.c    how long they may be used: link, heartbeat
  *     ngx_access_token_lookup.c   the question of the edge, single flight
+ *     ngx_access_token_usage.c    last use, in batches
  *
  * Return codes: NGX_OK done, NGX_DECLINED definitely not, NGX_AGAIN a
  * callback will come, NGX_ERROR cannot know.
@@ -57,6 +61,8 @@
 
 
 /* Why a request is let through or is not; the words of $…_verdict. */
+
+#define NGX_ACCESS_TOKEN_VERDICTS  8
 
 typedef enum {
     NGX_ACCESS_TOKEN_UNAVAILABLE = 0,       /* the truth cannot be had */
@@ -141,6 +147,10 @@ ngx_int_t ngx_access_token_parse(const ngx_str_t *prefix,
 ngx_int_t ngx_access_token_generate(const ngx_str_t *prefix,
     const ngx_str_t *organization, const u_char *id, uint64_t now,
     ngx_str_t *token, ngx_access_token_key_t *key);
+
+/* n random digits of base62. */
+
+ngx_int_t ngx_access_token_generate_random(u_char *p, size_t n);
 
 /* A new id of a technical user: NGX_ACCESS_TOKEN_USER_LEN bytes to buf. */
 
@@ -269,12 +279,102 @@ ngx_access_token_verdict_e ngx_access_token_judge(const ngx_access_token_t *t,
     const ngx_access_token_key_t *key, time_t now);
 
 
+/* --- zone -------------------------------------------------------------- */
+
+typedef struct ngx_access_token_zone_s  ngx_access_token_zone_t;
+
+/* Why all that is cached became void. */
+
+typedef enum {
+    NGX_ACCESS_TOKEN_START = 0,     /* nobody was there to hear of changes */
+    NGX_ACCESS_TOKEN_LINK,          /* the last link was lost */
+    NGX_ACCESS_TOKEN_FLUSH,         /* Redis says so: FLUSHALL, a resync */
+    NGX_ACCESS_TOKEN_SOURCE,        /* another Redis is configured */
+    NGX_ACCESS_TOKEN_CRASH,         /* a worker died while it changed it */
+    NGX_ACCESS_TOKEN_CAUSES
+} ngx_access_token_cause_e;
+
+/*
+ * What a worker counts since the zone was made, in a block of its own that
+ * workers before and after it use too.  Whoever adds does so atomically.
+ */
+
+#define NGX_ACCESS_TOKEN_WORKERS  64        /* blocks; more workers share */
+
+typedef struct {
+    ngx_atomic_t                  requests[NGX_ACCESS_TOKEN_VERDICTS];
+
+    /* look-ups, by what the cache said */
+    ngx_atomic_t                  hits;         /* a record */
+    ngx_atomic_t                  absent_hits;  /* that there is none */
+    ngx_atomic_t                  misses;
+    ngx_atomic_t                  bypasses;     /* it could not be asked */
+
+    ngx_atomic_t                  refusals;     /* changed during the read */
+    ngx_atomic_t                  evictions;
+    ngx_atomic_t                  flushes[NGX_ACCESS_TOKEN_CAUSES];
+
+    ngx_atomic_t                  joined;       /* look-ups that shared one */
+    ngx_atomic_t                  fenced;       /* reads without a lease */
+    ngx_atomic_t                  lapses;       /* of the lease */
+    ngx_atomic_t                  links;        /* that came up */
+    ngx_atomic_t                  changes;      /* of tokens that were told */
+
+    ngx_atomic_t                  uses;         /* last uses written */
+    ngx_atomic_t                  uses_lost;    /* for want of room */
+
+    ngx_redis_stats_t             redis;
+
+    /* gauges of the worker that has this block now */
+    ngx_atomic_t                  lease;        /* its end, on the clock of
+                                                   cache.h; 0: none */
+} ngx_access_token_counters_t;
+
+#define ngx_access_token_count(counter)                                       \
+    (void) ngx_atomic_fetch_add(&(counter), 1)
+
+typedef struct {
+    ngx_uint_t                    entries;      /* records */
+    size_t                        used;         /* bytes */
+    size_t                        size;         /* bytes for records */
+} ngx_access_token_zone_usage_t;
+
+/*
+ * Creates the zone, at configuration; tag is the module's, nextra how many
+ * counters of its own the http storey wants.  NULL: no memory, or a message
+ * was logged.  start: in a worker, before all else.
+ */
+
+#define NGX_ACCESS_TOKEN_ZONE_MIN  (512 * 1024)
+
+ngx_access_token_zone_t *ngx_access_token_zone_create(ngx_conf_t *cf,
+    ngx_str_t *name, size_t size, void *tag, ngx_uint_t nextra);
+void ngx_access_token_zone_start(ngx_access_token_zone_t *zone);
+
+/* For the status: blocks from 0 on, NULL after the last. */
+
+void ngx_access_token_zone_usage(ngx_access_token_zone_t *zone,
+    ngx_access_token_zone_usage_t *usage);
+ngx_access_token_counters_t *ngx_access_token_zone_counters(
+    ngx_access_token_zone_t *zone, ngx_uint_t n);
+ngx_atomic_t *ngx_access_token_zone_extra(ngx_access_token_zone_t *zone);
+
+/* What is left of the lease of a worker's block, in ms; 0: it has none. */
+
+ngx_msec_t ngx_access_token_zone_lease(
+    const ngx_access_token_counters_t *counters);
+
+
 /* --- store ------------------------------------------------------------- */
+
+typedef struct ngx_access_token_lease_s  ngx_access_token_lease_t;
 
 typedef struct {
     ngx_redis_t                  *redis;
     ngx_str_t                     key_prefix;   /* "at:" */
     ngx_str_t                     token_prefix; /* "at", without the "_" */
+    ngx_access_token_zone_t      *zone;         /* NULL: nothing is used */
+    ngx_access_token_lease_t     *lease;        /* NULL: nothing is cached */
     ngx_rbtree_t                  flights;      /* of lookup.c, per worker */
     ngx_rbtree_node_t             sentinel;
 } ngx_access_token_store_t;
