@@ -4,7 +4,7 @@
  *
  * What stands below the client: a connection that keeps its commands until the
  * test answers them or fails, and the little of nginx that is called besides.
- * Redis is a Unix socket, so no name is ever resolved.
+ * It is never opened, so no address is looked for.
  */
 
 
@@ -76,16 +76,7 @@ ngx_redis_conn_tell(ngx_redis_conn_t *conn, ngx_uint_t fault)
 
 
 void
-ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
-    ngx_uint_t naddrs)
-{
-    abort();
-}
-
-
-void
-ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
-    ngx_err_t err, const char *reason)
+ngx_redis_conn_ready(ngx_redis_conn_t *conn)
 {
     abort();
 }
@@ -93,6 +84,28 @@ ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
 
 void
 ngx_redis_conn_drop(ngx_redis_conn_t *conn)
+{
+    abort();
+}
+
+
+ngx_int_t
+ngx_redis_place_init(ngx_conf_t *cf, ngx_redis_place_t *place,
+    const ngx_str_t *address)
+{
+    return NGX_OK;
+}
+
+
+void
+ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
+{
+    abort();
+}
+
+
+void
+ngx_redis_place_free(ngx_redis_place_t *place)
 {
     abort();
 }
@@ -161,76 +174,10 @@ ngx_pool_cleanup_add(ngx_pool_t *pool, size_t size)
 }
 
 
-ngx_int_t
-ngx_parse_url(ngx_pool_t *pool, ngx_url_t *u)
-{
-    u->family = AF_UNIX;
-
-    return NGX_OK;
-}
-
-
 void
 ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     const char *fmt, ...)
 {
-}
-
-
-void ngx_cdecl
-ngx_conf_log_error(ngx_uint_t level, ngx_conf_t *cf, ngx_err_t err,
-    const char *fmt, ...)
-{
-}
-
-
-in_addr_t
-ngx_inet_addr(u_char *text, size_t len)
-{
-    abort();
-}
-
-
-void
-ngx_inet_set_port(struct sockaddr *sa, in_port_t port)
-{
-    abort();
-}
-
-
-size_t
-ngx_sock_ntop(struct sockaddr *sa, socklen_t socklen, u_char *text, size_t len,
-    ngx_uint_t port)
-{
-    abort();
-}
-
-
-ngx_resolver_ctx_t *
-ngx_resolve_start(ngx_resolver_t *r, ngx_resolver_ctx_t *temp)
-{
-    abort();
-}
-
-
-ngx_int_t
-ngx_resolve_name(ngx_resolver_ctx_t *ctx)
-{
-    abort();
-}
-
-
-void
-ngx_resolve_name_done(ngx_resolver_ctx_t *ctx)
-{
-    abort();
-}
-
-
-char *
-ngx_resolver_strerror(ngx_int_t err)
-{
-    abort();
 }
 
 
