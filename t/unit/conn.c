@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * What stands below the client: a connection that keeps its commands until the
- * test answers them or fails, and the little of nginx that is called besides.
- * It is never opened, so no address is looked for.
+ * What stands below the client and the link: a connection that keeps its
+ * commands until the test answers them or fails, and the little of nginx that
+ * is called besides.  Bytes are the arguments, each with a space behind it.
  */
 
 
@@ -16,18 +16,33 @@
 #include "unit.h"
 
 
+#define UNIT_OUT  1024
+
+
+static void unit_close(ngx_redis_conn_t *conn);
+
+
 ngx_redis_conn_t  *unit_conn;
 ngx_uint_t         unit_told;
+ngx_uint_t         unit_opened;
+ngx_uint_t         unit_fault;
+ngx_event_t       *unit_timer;
 
-volatile ngx_msec_t  ngx_current_msec;
+volatile ngx_msec_t    ngx_current_msec;
+ngx_queue_t            ngx_posted_events;
+ngx_rbtree_t           ngx_event_timer_rbtree;
+ngx_uint_t             ngx_exiting;
+sig_atomic_t           ngx_terminate;
 
 
 void
 ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf)
 {
     conn->conf = conf;
+    conn->turn.log = &conn->log;
 
     ngx_queue_init(&conn->waiting);
+    ngx_queue_init(&ngx_posted_events);
 
     unit_conn = conn;
 }
@@ -76,9 +91,101 @@ ngx_redis_conn_tell(ngx_redis_conn_t *conn, ngx_uint_t fault)
 
 
 void
+ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
+    ngx_uint_t naddrs)
+{
+    conn->addrs = addrs;
+    conn->naddrs = naddrs;
+
+    conn->pool = ngx_create_pool(UNIT_OUT, ngx_cycle->log);
+    conn->out = ngx_palloc(conn->pool, sizeof(ngx_buf_t));
+    conn->out->start = ngx_palloc(conn->pool, UNIT_OUT);
+    conn->out->end = conn->out->start + UNIT_OUT;
+
+    unit_opened++;
+}
+
+
+void
 ngx_redis_conn_ready(ngx_redis_conn_t *conn)
 {
-    abort();
+    conn->opening = 0;
+    conn->ready = 1;
+}
+
+
+void
+ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
+    ngx_err_t err, const char *reason)
+{
+    unit_fault = fault;
+
+    unit_close(conn);
+    conn->lost(conn);
+}
+
+
+void
+ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error)
+{
+    ngx_redis_conn_fail(conn, NGX_REDIS_LOADING, 0, "refused");
+}
+
+
+static void
+unit_close(ngx_redis_conn_t *conn)
+{
+    if (conn->pool) {
+        ngx_destroy_pool(conn->pool);
+        conn->pool = NULL;
+    }
+
+    conn->opening = 0;
+    conn->ready = 0;
+    conn->take = NULL;
+}
+
+
+void
+unit_run_posted(void)
+{
+    ngx_queue_t  *q;
+    ngx_event_t  *ev;
+
+    while (!ngx_queue_empty(&ngx_posted_events)) {
+        q = ngx_queue_head(&ngx_posted_events);
+        ev = ngx_queue_data(q, ngx_event_t, queue);
+
+        ngx_delete_posted_event(ev);
+
+        if (ev != &unit_conn->turn) {
+            ev->handler(ev);
+        }
+    }
+}
+
+
+ngx_msec_t
+unit_run_timer(void)
+{
+    ngx_msec_t    after;
+    ngx_event_t  *ev;
+
+    ev = unit_timer;
+
+    if (ev == NULL) {
+        return 0;
+    }
+
+    after = ev->timer.key - ngx_current_msec;
+
+    unit_timer = NULL;
+    ev->timer_set = 0;
+    ngx_current_msec += after;
+
+    ev->handler(ev);
+
+    return after;
 }
 
 
@@ -86,6 +193,12 @@ void
 ngx_redis_conn_drop(ngx_redis_conn_t *conn)
 {
     abort();
+}
+
+
+void
+ngx_redis_conn_log(ngx_redis_conn_t *conn)
+{
 }
 
 
@@ -100,7 +213,7 @@ ngx_redis_place_init(ngx_conf_t *cf, ngx_redis_place_t *place,
 void
 ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
 {
-    abort();
+    ngx_redis_conn_open(conn, NULL, 0);
 }
 
 
@@ -115,10 +228,12 @@ const ngx_redis_refusal_t *
 ngx_redis_refusal(const ngx_str_t *error, ngx_uint_t *fault)
 {
     static const ngx_redis_refusal_t  refusal = { ngx_null_string, "", 0 };
+    static const ngx_redis_refusal_t  loading = { ngx_null_string, "", 1 };
 
     *fault = NGX_REDIS_LOADING;
 
-    return &refusal;
+    return (ngx_strncmp(error->data, "LOADING", sizeof("LOADING") - 1) == 0)
+           ? &loading : &refusal;
 }
 
 
@@ -139,7 +254,10 @@ ngx_redis_write_array(u_char *p, ngx_uint_t n)
 u_char *
 ngx_redis_write_bulk(u_char *p, const ngx_str_t *s)
 {
-    return ngx_cpymem(p, s->data, s->len);
+    p = ngx_cpymem(p, s->data, s->len);
+    *p++ = ' ';
+
+    return p;
 }
 
 
@@ -184,7 +302,40 @@ ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
 u_char * ngx_cdecl
 ngx_sprintf(u_char *buf, const char *fmt, ...)
 {
-    abort();
+    va_list  args;
+
+    if (strcmp(fmt, "%L") != 0) {
+        abort();
+    }
+
+    va_start(args, fmt);
+    buf += vsprintf((char *) buf, "%ld", args);
+    va_end(args);
+
+    return buf;
+}
+
+
+u_char *
+ngx_cpystrn(u_char *dst, u_char *src, size_t n)
+{
+    return dst + snprintf((char *) dst, n, "%s", src);
+}
+
+
+/* There is one timer at most, that of a link's pause. */
+
+void
+ngx_rbtree_insert(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
+{
+    unit_timer = ngx_rbtree_data(node, ngx_event_t, timer);
+}
+
+
+void
+ngx_rbtree_delete(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
+{
+    unit_timer = NULL;
 }
 
 
