@@ -29,16 +29,17 @@
 #define NGX_REDIS_PAUSE_MAX  750
 
 /*
- * Commands that are done are kept for the next ones, all of one size.  With a
- * sanitizer they are not, since it is to see who uses one that is gone.
+ * Commands that are done are kept for the next ones, all of one size; bigger
+ * ones are not.  Nor are any where a sanitizer is to see who goes beyond the
+ * end of one, or uses one that is gone.
  */
 
-#define NGX_REDIS_COMMAND    1024           /* bytes; bigger ones are freed */
+#define NGX_REDIS_KEEP       256
 
 #if defined(__SANITIZE_ADDRESS__)
-#define NGX_REDIS_KEEP       0
+#define NGX_REDIS_COMMAND    0
 #else
-#define NGX_REDIS_KEEP       256            /* commands */
+#define NGX_REDIS_COMMAND    1024           /* bytes */
 #endif
 
 
