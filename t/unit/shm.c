@@ -632,3 +632,49 @@ unit_find(ngx_access_token_zone_t *zone, uint64_t n, int64_t now,
 
     return ngx_access_token_cache_find(zone, id, now, pool, t);
 }
+
+
+void
+unit_mark(ngx_access_token_zone_t *zone, uint64_t n, time_t now)
+{
+    u_char  id[NGX_ACCESS_TOKEN_ID_LEN];
+
+    unit_id(id, n);
+    ngx_access_token_usage_mark(zone, id, now);
+}
+
+
+ngx_uint_t
+unit_marks_of(ngx_access_token_zone_t *zone, uint64_t n, uint32_t *time)
+{
+    u_char      id[NGX_ACCESS_TOKEN_ID_LEN];
+    uint32_t    i;
+    ngx_uint_t  found;
+
+    unit_id(id, n);
+
+    for (found = 0, i = 0; i < zone->nuses; i++) {
+        if (zone->uses[i].time
+            && ngx_memcmp(zone->uses[i].id, id, sizeof(id)) == 0)
+        {
+            *time = zone->uses[i].time;
+            found++;
+        }
+    }
+
+    return found;
+}
+
+
+ngx_uint_t
+unit_marks(ngx_access_token_zone_t *zone)
+{
+    uint32_t    i;
+    ngx_uint_t  found;
+
+    for (found = 0, i = 0; i < zone->nuses; i++) {
+        found += (zone->uses[i].time != 0);
+    }
+
+    return found;
+}

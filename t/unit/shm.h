@@ -78,5 +78,12 @@ ngx_int_t unit_put_absent(ngx_access_token_zone_t *zone, uint64_t n);
 ngx_int_t unit_find(ngx_access_token_zone_t *zone, uint64_t n, int64_t now,
     ngx_pool_t *pool, ngx_access_token_t **t);
 
+/* Marks the n-th id as used; its marks and the time of one; all marks. */
+
+void unit_mark(ngx_access_token_zone_t *zone, uint64_t n, time_t now);
+ngx_uint_t unit_marks_of(ngx_access_token_zone_t *zone, uint64_t n,
+    uint32_t *time);
+ngx_uint_t unit_marks(ngx_access_token_zone_t *zone);
+
 
 #endif /* _UNIT_SHM_H_INCLUDED_ */
