@@ -186,8 +186,11 @@ test_newest_quarter(void)
 static void
 test_lock(void)
 {
-    uint64_t    n;
-    ngx_uint_t  locks;
+    u_char                      id[NGX_ACCESS_TOKEN_ID_LEN];
+    uint64_t                    n;
+    ngx_uint_t                  locks;
+    ngx_access_token_absent_t  *absent;
+    ngx_access_token_bucket_t  *bucket;
 
     begin();
     put(1, 1, 400);
@@ -218,6 +221,26 @@ test_lock(void)
     tap_is(unit_locks, locks + 1, "locks");
     check(1, 1, 400);
     tap_is(unit_locks, locks + 1, "locks");
+
+    tap_test("what is being changed is read with the lock, and not believed");
+
+    unit_id(id, 1);
+    bucket = ngx_access_token_bucket(zone,
+                                     ngx_access_token_zone_hash(zone, id));
+    locks = unit_locks;
+    ngx_access_token_begin(&bucket->seq);
+    tap_is(find(1), NGX_AGAIN, "a record");
+    tap_is(unit_locks, locks + 1, "locks");
+    ngx_access_token_end(&bucket->seq);
+    check(1, 1, 400);
+
+    unit_id(id, 2);
+    absent = ngx_access_token_absent(zone,
+                                     ngx_access_token_zone_hash(zone, id));
+    ngx_access_token_begin(&absent->seq);
+    tap_is(find(2), NGX_AGAIN, "none");
+    ngx_access_token_end(&absent->seq);
+    tap_is(find(2), NGX_DECLINED, "none");
     end();
 }
 

@@ -166,6 +166,8 @@ test_scribble(const char *title, void (*scribble)(void))
 static void
 test_trylock(void)
 {
+    pid_t  pid;
+
     tap_test("trylock empties the zone too");
 
     zone = unit_zone_small(zones);
@@ -177,6 +179,21 @@ test_trylock(void)
 
     tap_is(zone->counters->flushes[NGX_ACCESS_TOKEN_CRASH], 1, "crashes");
     tap_is(find(1), NGX_AGAIN, "found");
+
+    tap_test("one that took the lock without waiting is known to be dead too");
+
+    pid = unit_fork();
+
+    if (pid == 0) {
+        _exit(!ngx_access_token_zone_trylock(zone));
+    }
+
+    free_lock_of(pid);
+
+    ngx_access_token_zone_lock(zone);
+    ngx_access_token_zone_unlock(zone);
+
+    tap_is(zone->counters->flushes[NGX_ACCESS_TOKEN_CRASH], 2, "crashes");
     bury();
 }
 

@@ -15,7 +15,7 @@
 #include "shm.h"
 
 
-#define STEPS  30000
+#define STEPS  15000
 #define IDS    700
 
 

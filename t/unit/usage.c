@@ -40,6 +40,7 @@ static void test_end(void);
 static void test_memory(void);
 
 static void begin(time_t usage);
+static void finish(void);
 static void begin_size(time_t usage, size_t size);
 static void tick(ngx_uint_t worker);
 static void answer(ngx_int_t rc);
@@ -134,7 +135,7 @@ test_when(void)
     }
 
     tap_is(ncommands, 0, "commands");
-    unit_zone_free(zone);
+    finish();
 }
 
 
@@ -167,7 +168,7 @@ test_2038(void)
     }
 
     tap_is(ncommands, 2, "commands");
-    unit_zone_free(zone);
+    finish();
 }
 
 
@@ -203,7 +204,7 @@ test_batches(void)
 
     tap_test("the whole zone is told");
 
-    unit_zone_free(zone);
+    finish();
     begin_size(INTERVAL, 4 * 1024 * 1024);
     tap_ok(zone->nuses > 4096, "one lock would do");
 
@@ -217,7 +218,7 @@ test_batches(void)
     tap_is(nsent, n, "told");
     tap_is(unit_marks(zone), 0, "marks left");
     tap_is(nsent, zone->nuses, "all places");
-    unit_zone_free(zone);
+    finish();
 }
 
 
@@ -290,7 +291,7 @@ test_error(void)
         tap_is(unit_marks_of(zone, told_id, &time), 0, "one that was told");
     }
 
-    unit_zone_free(zone);
+    finish();
 }
 
 
@@ -321,7 +322,7 @@ test_give_back(void)
     answer(NGX_OK);
     tap_is(told(1, START + 100), 1, "told");
     tap_is(unit_marks(zone), 1, "marks");
-    unit_zone_free(zone);
+    finish();
 }
 
 
@@ -375,7 +376,7 @@ test_two_workers(void)
     tap_is(ncommands, 2, "commands");
     tap_is(unit_marks(zone), 0, "until the next time");
 
-    unit_zone_free(zone);
+    finish();
 }
 
 
@@ -415,7 +416,7 @@ test_end(void)
     }
 
     tap_is(timers[1]->timer_set, 0, "after");
-    unit_zone_free(zone);
+    finish();
 }
 
 
@@ -426,11 +427,15 @@ test_memory(void)
 
     tap_test("without memory a worker does not begin");
 
+    begin(INTERVAL);
+
     for (n = 1; n < 3; n++) {
         unit_fail_alloc(n);
         tap_is(ngx_access_token_usage_start(&stores[0]), NGX_ERROR, "start");
         unit_fail_alloc(0);
     }
+
+    finish();
 }
 
 
@@ -440,6 +445,14 @@ static void
 begin(time_t usage)
 {
     begin_size(usage, 512 * 1024);
+}
+
+
+static void
+finish(void)
+{
+    unit_zone_free(zone);
+    ngx_destroy_pool(pool);
 }
 
 
