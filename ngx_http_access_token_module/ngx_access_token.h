@@ -240,8 +240,12 @@ ngx_int_t ngx_access_token_text_length(const ngx_str_t *text,
  *   y y1 revoked by
  */
 
-/* The fields that the edge asks for, in the order of its HMGET. */
+/*
+ * The fields that the edge asks for, in the order of its HMGET: the first ones
+ * at first, all of them if the last of these is full and the name may go on.
+ */
 
+#define NGX_ACCESS_TOKEN_EDGE_FIRST   11
 #define NGX_ACCESS_TOKEN_EDGE_FIELDS  17
 
 extern const ngx_str_t
@@ -421,11 +425,11 @@ typedef struct {
 void ngx_access_token_store_init(ngx_access_token_store_t *store);
 
 /*
- * Asks Redis for the edge's fields of one record, in exactly one command, or
- * fenced: with a write before it, so that the answer is that of a server in
- * charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t is the record
- * (it and its texts live until the handler returns), NGX_DECLINED: there is
- * none, NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.  load lies
+ * Asks Redis for the edge's fields of one record, in one command (two if the
+ * name is long), or fenced: with a write before it, so that the answer is that
+ * of a server in charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t
+ * is the record (it and its texts live until the handler returns),
+ * NGX_DECLINED: there is none, NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.  load lies
  * in the caller's memory until the handler is called; the caller fills in
  * what comes first in it.
  */
@@ -443,6 +447,7 @@ struct ngx_access_token_load_s {
     /* of store.c: on which connection the write was accepted, 0: none */
     ngx_access_token_store_t     *store;
     ngx_uint_t                    fence;
+    ngx_uint_t                    nfields;      /* that were asked for */
     unsigned                      fenced:1;
 };
 
