@@ -429,9 +429,9 @@ void ngx_access_token_store_init(ngx_access_token_store_t *store);
  * name is long), or fenced: with a write before it, so that the answer is that
  * of a server in charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t
  * is the record (it and its texts live until the handler returns),
- * NGX_DECLINED: there is none, NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.  load lies
- * in the caller's memory until the handler is called; the caller fills in
- * what comes first in it.
+ * NGX_DECLINED: there is none, NGX_ERROR: cannot know.  NGX_ERROR: it could not
+ * be asked.  load lies in the caller's memory until the handler is called; the
+ * caller fills in what comes first in it.
  */
 
 typedef struct ngx_access_token_load_s  ngx_access_token_load_t;
