@@ -333,6 +333,11 @@ typedef struct {
 #define ngx_access_token_count(counter)                                       \
     (void) ngx_atomic_fetch_add(&(counter), 1)
 
+/* Those of redis.latency; all of their bounds but the last, in microseconds. */
+
+#define NGX_ACCESS_TOKEN_LATENCIES       NGX_REDIS_LATENCIES
+#define ngx_access_token_latency_bounds  ngx_redis_latency_bounds
+
 typedef struct {
     ngx_uint_t                    entries;      /* records */
     size_t                        used;         /* bytes */
@@ -350,6 +355,11 @@ typedef struct {
 ngx_access_token_zone_t *ngx_access_token_zone_create(ngx_conf_t *cf,
     ngx_str_t *name, size_t size, void *tag, ngx_uint_t nextra);
 void ngx_access_token_zone_start(ngx_access_token_zone_t *zone);
+
+/* The block of this worker. */
+
+ngx_access_token_counters_t *ngx_access_token_zone_mine(
+    ngx_access_token_zone_t *zone);
 
 /* For the status: blocks from 0 on, NULL after the last. */
 
