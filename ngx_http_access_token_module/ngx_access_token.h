@@ -8,7 +8,8 @@
  *     ngx_access_token_format.c   the string: parse, generate, digest
  *     ngx_access_token_record.c   the record to and from Redis fields
  *     ngx_access_token_text.c     its texts: chunks and UTF-8
- *     ngx_access_token_store.c    keys and commands: load, create, change
+ *     ngx_access_token_load.c     one record, as the edge asks for it
+ *     ngx_access_token_store.c    keys and commands: create, list, change
  *     ngx_access_token_script.c   the Lua of each change
  *     ngx_access_token_zone.c     shared memory: layout, lock, counters
  *     ngx_access_token_cache.c    records in it: find, put, forget, evict
@@ -92,7 +93,12 @@ typedef struct {
 } ngx_access_token_owner_t;
 
 
-/* A record.  Times are seconds since the epoch; 0 means never. */
+/*
+ * A record.  Times are seconds since the epoch; 0 means never.  The cache fills
+ * in what is up to head by itself.
+ */
+
+#define NGX_ACCESS_TOKEN_HEAD  offsetof(ngx_access_token_t, previous_until)
 
 typedef struct {
     u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
@@ -110,6 +116,7 @@ typedef struct {
 
     unsigned                      admin:1;
     unsigned                      revoked:1;
+    time_t                        used;         /* last use told; of cache.c */
 
     /* the edge does not load what follows */
 
@@ -226,8 +233,10 @@ ngx_int_t ngx_access_token_text_length(const ngx_str_t *text,
 
 /* The fields that the edge asks for, in the order of its HMGET. */
 
-extern const ngx_str_t  ngx_access_token_edge_fields[];
-extern const ngx_uint_t  ngx_access_token_edge_nfields;
+#define NGX_ACCESS_TOKEN_EDGE_FIELDS  17
+
+extern const ngx_str_t
+    ngx_access_token_edge_fields[NGX_ACCESS_TOKEN_EDGE_FIELDS];
 
 /*
  * Takes one field of a record into t (zeroed at first); texts are copied to
@@ -344,16 +353,27 @@ typedef struct {
     size_t                        size;         /* bytes for records */
 } ngx_access_token_zone_usage_t;
 
+/* What the configuration says of it. */
+
+typedef struct {
+    ngx_str_t                     name;
+    size_t                        size;
+    ngx_msec_t                    max_age;      /* of a record */
+    ngx_msec_t                    negative;     /* of there being none */
+    time_t                        usage;        /* interval of telling last
+                                                   uses; 0: they are not */
+    ngx_uint_t                    nextra;       /* counters of the caller's */
+} ngx_access_token_zone_conf_t;
+
 /*
- * Creates the zone, at configuration; tag is the module's, nextra how many
- * counters of its own the http storey wants.  NULL: no memory, or a message
- * was logged.  start: in a worker, before all else.
+ * Creates the zone, at configuration; tag is the module's.  NULL: no memory,
+ * or a message was logged.  start: in a worker, before all else.
  */
 
 #define NGX_ACCESS_TOKEN_ZONE_MIN  (512 * 1024)
 
 ngx_access_token_zone_t *ngx_access_token_zone_create(ngx_conf_t *cf,
-    ngx_str_t *name, size_t size, void *tag, ngx_uint_t nextra);
+    const ngx_access_token_zone_conf_t *conf, void *tag);
 void ngx_access_token_zone_start(ngx_access_token_zone_t *zone);
 
 /* The block of this worker. */
@@ -368,6 +388,11 @@ void ngx_access_token_zone_usage(ngx_access_token_zone_t *zone,
 ngx_access_token_counters_t *ngx_access_token_zone_counters(
     ngx_access_token_zone_t *zone, ngx_uint_t n);
 ngx_atomic_t *ngx_access_token_zone_extra(ngx_access_token_zone_t *zone);
+
+/* This worker's block. */
+
+ngx_access_token_counters_t *ngx_access_token_zone_mine(
+    ngx_access_token_zone_t *zone);
 
 /* What is left of the lease of a worker's block, in ms; 0: it has none. */
 
@@ -385,8 +410,11 @@ typedef struct {
     ngx_str_t                     token_prefix; /* "at", without the "_" */
     ngx_access_token_zone_t      *zone;         /* NULL: nothing is used */
     ngx_access_token_lease_t     *lease;        /* NULL: nothing is cached */
-    ngx_rbtree_t                  flights;      /* of lookup.c, per worker */
+
+    /* of a worker */
+    ngx_rbtree_t                  flights;      /* of lookup.c */
     ngx_rbtree_node_t             sentinel;
+    ngx_pool_t                   *pool;         /* of store.c, for a reply */
 } ngx_access_token_store_t;
 
 /* Prepares what is constant (script digests); at configuration. */
@@ -394,17 +422,33 @@ typedef struct {
 void ngx_access_token_store_init(ngx_access_token_store_t *store);
 
 /*
- * Asks Redis for the edge's fields of one record, in exactly one command.
- * NGX_AGAIN: handler is called once with rc NGX_OK: t is the record (it and
- * its texts live until the handler returns), NGX_DECLINED: there is none,
- * NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.
+ * Asks Redis for the edge's fields of one record, in exactly one command, or
+ * fenced: with a write before it, so that the answer is that of a server in
+ * charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t is the record
+ * (it and its texts live until the handler returns), NGX_DECLINED: there is
+ * none, NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.  load lies
+ * in the caller's memory until the handler is called; the caller fills in
+ * what comes first in it.
  */
 
-typedef void (*ngx_access_token_load_pt)(void *data, ngx_int_t rc,
-    ngx_access_token_t *t);
+typedef struct ngx_access_token_load_s  ngx_access_token_load_t;
 
-ngx_int_t ngx_access_token_store_load(ngx_access_token_store_t *store,
-    const u_char *id, ngx_access_token_load_pt handler, void *data);
+typedef void (*ngx_access_token_load_pt)(ngx_access_token_load_t *load,
+    ngx_int_t rc, ngx_access_token_t *t);
+
+struct ngx_access_token_load_s {
+    u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
+    ngx_access_token_load_pt      handler;
+    void                         *data;
+
+    /* of store.c: on which connection the write was accepted, 0: none */
+    ngx_access_token_store_t     *store;
+    ngx_uint_t                    fence;
+    unsigned                      fenced:1;
+};
+
+ngx_int_t ngx_access_token_load(ngx_access_token_store_t *store,
+    ngx_access_token_load_t *load, ngx_uint_t fenced);
 
 
 typedef struct ngx_access_token_op_s  ngx_access_token_op_t;
@@ -510,9 +554,40 @@ ngx_int_t ngx_access_token_store_organizations(ngx_access_token_op_t *op,
 void ngx_access_token_store_cancel(ngx_access_token_op_t *op);
 
 
+/* --- lease ------------------------------------------------------------- */
+
+/*
+ * Creates what lets a worker use the zone, in configuration memory; redis is
+ * kept and says which one the zone is of; length is how long after a change is
+ * confirmed the state before it may be used at most.  start: in a worker, after
+ * zone_start().  NULL: no memory.
+ */
+
+ngx_access_token_lease_t *ngx_access_token_lease_create(ngx_conf_t *cf,
+    ngx_access_token_store_t *store, const ngx_redis_conf_t *redis,
+    ngx_msec_t length);
+ngx_int_t ngx_access_token_lease_start(ngx_access_token_lease_t *lease);
+
+
+/* --- usage ------------------------------------------------------------- */
+
+/*
+ * Begins to tell Redis, once in an interval, which tokens were used since; in
+ * a worker, after zone_start().
+ */
+
+ngx_int_t ngx_access_token_usage_start(ngx_access_token_store_t *store);
+
+
 /* --- lookup ------------------------------------------------------------ */
 
 typedef struct ngx_access_token_lookup_s  ngx_access_token_lookup_t;
+
+typedef enum {
+    NGX_ACCESS_TOKEN_BYPASS = 0,    /* the cache is off, or not to be used */
+    NGX_ACCESS_TOKEN_HIT,           /* it had the answer */
+    NGX_ACCESS_TOKEN_MISS           /* it had none */
+} ngx_access_token_cached_e;
 
 /*
  * One request's question: is this token good?  It lies in the caller's
@@ -529,6 +604,7 @@ struct ngx_access_token_lookup_s {
     ngx_access_token_verdict_e    verdict;
     ngx_access_token_t           *token;        /* in pool; NULL if unknown
                                                    or unavailable */
+    ngx_access_token_cached_e     cached;
     unsigned                      waiting:1;
 };
 
@@ -536,7 +612,8 @@ struct ngx_access_token_lookup_s {
  * NGX_OK: verdict and token are set.  NGX_AGAIN: the handler will be called
  * once, later, with them set; cancel before the memory goes.  Anything that
  * cannot be known is NGX_OK with UNAVAILABLE.  Requests for one id share one
- * command; each is judged by its own digest.
+ * read, unless it may have changed since that was sent; each is judged by its
+ * own digest.
  */
 
 ngx_int_t ngx_access_token_lookup(ngx_access_token_store_t *store,

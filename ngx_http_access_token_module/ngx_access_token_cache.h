@@ -122,6 +122,14 @@ void ngx_access_token_cache_hear(ngx_access_token_zone_t *zone,
     int64_t until);
 
 
+/* --- of usage.c -------------------------------------------------------- */
+
+/* The token was used now: that is kept, to be told to Redis. */
+
+void ngx_access_token_usage_mark(ngx_access_token_zone_t *zone,
+    const u_char *id, time_t now);
+
+
 #pragma GCC visibility pop
 
 

@@ -28,9 +28,10 @@ static void ngx_access_token_zone_empty(ngx_access_token_zone_t *zone);
 
 
 ngx_access_token_zone_t *
-ngx_access_token_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size,
-    void *tag, ngx_uint_t nextra)
+ngx_access_token_zone_create(ngx_conf_t *cf,
+    const ngx_access_token_zone_conf_t *conf, void *tag)
 {
+    ngx_str_t                 name;
     ngx_shm_zone_t           *shm;
     ngx_access_token_zone_t  *zone;
 
@@ -39,13 +40,18 @@ ngx_access_token_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size,
         return NULL;
     }
 
-    shm = ngx_shared_memory_add(cf, name, size, tag);
+    name = conf->name;
+
+    shm = ngx_shared_memory_add(cf, &name, conf->size, tag);
     if (shm == NULL) {
         return NULL;
     }
 
     zone->shm = shm;
-    zone->nextra = nextra;
+    zone->nextra = conf->nextra;
+    zone->max_age = (int64_t) conf->max_age * 1000;
+    zone->negative = (int64_t) conf->negative * 1000;
+    zone->usage = conf->usage;
 
     shm->init = ngx_access_token_zone_init;
     shm->data = zone;
@@ -293,6 +299,13 @@ ngx_access_token_counters_t *
 ngx_access_token_zone_counters(ngx_access_token_zone_t *zone, ngx_uint_t n)
 {
     return n < NGX_ACCESS_TOKEN_WORKERS ? &zone->workers[n] : NULL;
+}
+
+
+ngx_access_token_counters_t *
+ngx_access_token_zone_mine(ngx_access_token_zone_t *zone)
+{
+    return zone->counters;
 }
 
 

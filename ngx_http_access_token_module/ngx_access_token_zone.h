@@ -140,6 +140,7 @@ struct ngx_access_token_zone_s {
 
     int64_t                       max_age;      /* us */
     int64_t                       negative;
+    time_t                        usage;        /* seconds; 0: not told */
     uint64_t                      source;       /* claimed by this worker */
 
     ngx_slab_pool_t              *pool;
@@ -176,10 +177,65 @@ ngx_access_token_zone_hash(const ngx_access_token_zone_t *zone,
 }
 
 
+/* Around a change of what a bucket leads to: between them seq is odd. */
+
+static ngx_inline void
+ngx_access_token_begin(uint32_t *seq)
+{
+    __atomic_store_n(seq, *seq + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+
+static ngx_inline void
+ngx_access_token_end(uint32_t *seq)
+{
+    __atomic_store_n(seq, *seq + 1, __ATOMIC_RELEASE);
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_access_token_unchanged(const uint32_t *seq, uint32_t before)
+{
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+
+    return __atomic_load_n(seq, __ATOMIC_RELAXED) == before;
+}
+
+
+static ngx_inline ngx_access_token_bucket_t *
+ngx_access_token_bucket(ngx_access_token_zone_t *zone, uint32_t hash)
+{
+    return &zone->buckets[hash & (zone->nbuckets - 1)];
+}
+
+
+static ngx_inline ngx_access_token_absent_t *
+ngx_access_token_absent(ngx_access_token_zone_t *zone, uint32_t hash)
+{
+    return &zone->absents[hash & (zone->nabsents - 1)];
+}
+
+
+/* --- slots, for those who hold the lock -------------------------------- */
+
 /* The slot of an id, or NULL. */
 
-ngx_access_token_slot_t *ngx_access_token_cache_slot_locked(
+ngx_access_token_slot_t *ngx_access_token_slots_find_locked(
     ngx_access_token_zone_t *zone, const u_char *id);
+
+/* Adds a record whose id has none; if no slot is free, the oldest one goes. */
+
+void ngx_access_token_slots_put_locked(ngx_access_token_zone_t *zone,
+    const u_char *id, uint32_t hash, int64_t sent, uint32_t used,
+    const ngx_access_token_t *t);
+
+/* Removes a record; makes it the newest. */
+
+void ngx_access_token_slots_remove_locked(ngx_access_token_zone_t *zone,
+    ngx_access_token_slot_t *slot);
+void ngx_access_token_slots_touch_locked(ngx_access_token_zone_t *zone,
+    ngx_access_token_slot_t *slot);
 
 
 #pragma GCC visibility pop
