@@ -376,11 +376,6 @@ ngx_access_token_zone_t *ngx_access_token_zone_create(ngx_conf_t *cf,
     const ngx_access_token_zone_conf_t *conf, void *tag);
 void ngx_access_token_zone_start(ngx_access_token_zone_t *zone);
 
-/* The block of this worker. */
-
-ngx_access_token_counters_t *ngx_access_token_zone_mine(
-    ngx_access_token_zone_t *zone);
-
 /* For the status: blocks from 0 on, NULL after the last. */
 
 void ngx_access_token_zone_usage(ngx_access_token_zone_t *zone,

@@ -276,13 +276,6 @@ ngx_access_token_zone_empty(ngx_access_token_zone_t *zone)
 }
 
 
-ngx_access_token_counters_t *
-ngx_access_token_zone_mine(ngx_access_token_zone_t *zone)
-{
-    return zone->counters;
-}
-
-
 /* --- for the status ---------------------------------------------------- */
 
 void

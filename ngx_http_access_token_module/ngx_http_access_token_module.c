@@ -477,6 +477,8 @@ ngx_http_access_token_init_store(ngx_conf_t *cf,
 
     ngx_access_token_store_init(&amcf->store);
 
+    amcf->zone.nextra = NGX_HTTP_ACCESS_TOKEN_COUNTERS;
+
     amcf->store.zone = ngx_access_token_zone_create(cf, &amcf->zone,
                                                &ngx_http_access_token_module);
     if (amcf->store.zone == NULL) {
