@@ -81,4 +81,24 @@ sub only {
 }
 
 
+# What a piece of code moves: names without their prefix => by how much.  Of
+# gauges and buckets there is no word.
+
+sub moved {
+    my ($code, $numbers) = @_;
+    my %moved;
+
+    my $before = $numbers->();
+    $code->();
+    my $after = $numbers->();
+
+    for my $name (grep { /_(total|count)\b/ } keys %$after) {
+        my $by = $after->{$name} - ($before->{$name} // 0);
+        $moved{$name =~ s/^$prefix//r} = $by if $by;
+    }
+
+    return \%moved;
+}
+
+
 1;

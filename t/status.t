@@ -67,22 +67,7 @@ sub status {
 
 sub numbers { return Metrics::of_text(status(GET => '/status')->{body}) }
 
-# What has changed since: name => by how much; gauges apart.
-
-sub moved {
-    my ($before, $code) = @_;
-
-    $code->();
-    my $now = numbers();
-    my %moved;
-
-    for my $name (grep { /_total\b/ } keys %$now) {
-        my $by = $now->{$name} - ($before->{$name} // 0);
-        $moved{$name} = $by if $by;
-    }
-
-    return \%moved;
-}
+sub moved { return Metrics::moved(@_, \&numbers) }
 
 # --- the answer ---
 
@@ -192,26 +177,26 @@ my @asked = (
 
 for my $case (@asked) {
     my ($path, $option, $verdict) = @$case;
-    my $moved = moved(numbers(), sub { status(GET => $path, %$option) });
+    my $moved = moved(sub { status(GET => $path, %$option) });
 
     is_deeply({ map { /requests_total/ ? ($_ => $moved->{$_}) : () }
                 keys %$moved },
-              { "access_token_requests_total{verdict=\"$verdict\"}" => 1 },
+              { "requests_total{verdict=\"$verdict\"}" => 1 },
               "a request to $path is $verdict");
 }
 
-is(moved(numbers(), sub { status(GET => '/', bearer => $token) })
-       ->{'access_token_requests_total{verdict="active"}'}, 2,
+is(moved(sub { status(GET => '/', bearer => $token) })
+       ->{'requests_total{verdict="active"}'}, 2,
    'the index of a folder is an internal redirect, and a check of its own');
-is_deeply(moved(numbers(), sub { status(GET => '/open', bearer => $token) }),
+is_deeply(moved(sub { status(GET => '/open', bearer => $token) }),
           {}, 'a request that is not checked is not counted');
 
 # --- the API ---
 
-my $api = 'access_token_api_requests_total';
+my $api = 'api_requests_total';
 my $path = '/organizations/acme/access-tokens';
 
-is_deeply([grep { /^$api/ } keys %{ numbers() }], [],
+is_deeply([grep { /_$api/ } keys %{ numbers() }], [],
           'what the API has not answered yet is not there');
 
 my $made = $gateway->create('acme', '');
@@ -251,7 +236,7 @@ my @calls = (
 for my $call (@calls) {
     my ($method, $target, $option, $route, $status) = @$call;
     my $got;
-    my $moved = moved(numbers(), sub {
+    my $moved = moved(sub {
         $got = $gateway->call($method => $target, @$option)->{status};
     });
     my $name = $route =~ s/acme/{o}/r;
@@ -288,7 +273,7 @@ for my $call (@calls) {
 {
     my @pids;
 
-    my $moved = moved(numbers(), sub {
+    my $moved = moved(sub {
         for (1 .. 200) {
             status(GET => '/index.html', bearer => $token);
         }
@@ -296,7 +281,7 @@ for my $call (@calls) {
     my %serving = map { $_ => 1 }
                   $gateway->log =~ /\[debug\] (\d+)#\d+: .*http header done/g;
 
-    is($moved->{'access_token_requests_total{verdict="active"}'}, 200,
+    is($moved->{'requests_total{verdict="active"}'}, 200,
        'what all workers count is in one number');
     is(scalar(keys %serving), 2, 'and both have counted');
 }
