@@ -61,7 +61,6 @@ END
 
 flush();
 $gateway = Gateway->new(server => $server, http => <<'END');
-    access_token_cache off;
     access_token_last_use off;
 END
 
@@ -112,9 +111,8 @@ $gateway->stop(qr/WRONGTYPE/);
 
 flush();
 $gateway = Gateway->new(server => $server, redis => 'timeout=10s',
-                        http => <<'END');
+                        cache => 'lease=3s', http => <<'END');
     access_token_zone small:512k;
-    access_token_cache lease=3s;
     access_token_last_use 1s;
 END
 
