@@ -305,7 +305,8 @@ typedef enum {
 
 /*
  * What a worker counts since the zone was made, in a block of its own that
- * workers before and after it use too.  Whoever adds does so atomically.
+ * workers before and after it use too.  Whoever adds does so atomically.  All
+ * members are ngx_atomic_t: the status sums them one by one.
  */
 
 #define NGX_ACCESS_TOKEN_WORKERS  64        /* blocks; more workers share */

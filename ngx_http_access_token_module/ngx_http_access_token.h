@@ -17,6 +17,7 @@
  *     ngx_http_access_token_api_json.c     JSON in and out (jansson)
  *     ngx_http_access_token_status.c       the status: request and answer
  *     ngx_http_access_token_metrics.c      the table of what it shows
+ *     ngx_http_access_token_metrics_write.c   text and JSON
  *
  * The context that a request has for this module is access.c's own; in a
  * location with access_token_api, where the edge does not ask, it is api.c's.

@@ -19,16 +19,10 @@
  */
 
 
-#include <ngx_http_access_token.h>
+#include <ngx_http_access_token_metrics.h>
 
 
-#define NGX_HTTP_ACCESS_TOKEN_MILLISECONDS  1000        /* in a second */
-#define NGX_HTTP_ACCESS_TOKEN_MICROSECONDS  1000000
-
-
-typedef struct ngx_http_access_token_metric_s  ngx_http_access_token_metric_t;
-
-typedef struct {
+struct ngx_http_access_token_snapshot_s {
     ngx_access_token_counters_t      counters;  /* summed over all workers */
     ngx_uint_t                       entries;
     ngx_uint_t                       used;
@@ -36,54 +30,14 @@ typedef struct {
     ngx_uint_t                       leases[NGX_ACCESS_TOKEN_WORKERS];
     ngx_uint_t                       nleases;
     ngx_uint_t                       api[NGX_HTTP_ACCESS_TOKEN_COUNTERS];
-} ngx_http_access_token_snapshot_t;
-
-
-/* start NULL: what is written is only measured */
-
-typedef struct {
-    u_char                          *start;
-    size_t                           len;       /* written so far */
-    size_t                           size;
-    ngx_uint_t                       json;
-    ngx_uint_t                       more;      /* JSON: a comma is due */
-    ngx_str_t                        group;     /* JSON: the open object's */
-    const ngx_http_access_token_metric_t    *metric;
-    const ngx_http_access_token_snapshot_t  *snapshot;
-} ngx_http_access_token_writer_t;
-
-
-/* One line of the text, one member in JSON. */
-
-typedef struct {
-    const char                      *suffix;    /* of the name, or NULL */
-    ngx_str_t                        group;     /* value of metric->group */
-    ngx_str_t                        value;     /* of metric->label */
-    ngx_uint_t                       n;
-    ngx_uint_t                       unit;      /* n is in 1/unit */
-} ngx_http_access_token_sample_t;
+};
 
 
 /* A value of a label, and where in the snapshot its number is. */
 
-typedef struct {
+struct ngx_http_access_token_series_s {
     ngx_str_t                        value;
     size_t                           offset;
-} ngx_http_access_token_series_t;
-
-
-struct ngx_http_access_token_metric_s {
-    ngx_str_t                        name;
-    const char                      *type;
-    const char                      *help;
-    const char                      *group;     /* a label, or NULL */
-    const char                      *label;     /* or NULL */
-
-    void                           (*write)(ngx_http_access_token_writer_t *w);
-
-    /* where the number is; or, if there is a label, one for each value */
-    size_t                           offset;
-    const ngx_http_access_token_series_t    *series;
 };
 
 
@@ -101,23 +55,6 @@ static void ngx_http_access_token_write_latency(
     ngx_http_access_token_writer_t *w);
 static void ngx_http_access_token_write_api(
     ngx_http_access_token_writer_t *w);
-
-static void ngx_http_access_token_sample(ngx_http_access_token_writer_t *w,
-    const ngx_http_access_token_sample_t *sample);
-static void ngx_http_access_token_sample_text(
-    ngx_http_access_token_writer_t *w,
-    const ngx_http_access_token_sample_t *sample);
-static void ngx_http_access_token_sample_json(
-    ngx_http_access_token_writer_t *w,
-    const ngx_http_access_token_sample_t *sample);
-static void ngx_http_access_token_put_key(ngx_http_access_token_writer_t *w,
-    const ngx_str_t *key);
-static void ngx_http_access_token_put(ngx_http_access_token_writer_t *w,
-    const ngx_str_t *text);
-static void ngx_http_access_token_puts(ngx_http_access_token_writer_t *w,
-    const char *text);
-static u_char *ngx_http_access_token_print(u_char *p, ngx_uint_t n,
-    ngx_uint_t unit);
 
 
 #define ngx_http_access_token_of_counters(member)                             \
@@ -415,41 +352,12 @@ ngx_http_access_token_write(ngx_http_access_token_writer_t *w)
     const ngx_http_access_token_metric_t  *m;
 
     for (m = ngx_http_access_token_metrics_table; m->name.len; m++) {
-        w->metric = m;
-
-        if (!w->json) {
-            ngx_http_access_token_puts(w, "# HELP ");
-            ngx_http_access_token_put(w, &m->name);
-            ngx_http_access_token_puts(w, " ");
-            ngx_http_access_token_puts(w, m->help);
-            ngx_http_access_token_puts(w, "\n# TYPE ");
-            ngx_http_access_token_put(w, &m->name);
-            ngx_http_access_token_puts(w, " ");
-            ngx_http_access_token_puts(w, m->type);
-            ngx_http_access_token_puts(w, "\n");
-
-            m->write(w);
-            continue;
-        }
-
-        ngx_http_access_token_puts(w,
-                   m == ngx_http_access_token_metrics_table ? "{\n" : ",\n");
-        ngx_http_access_token_put_key(w, &m->name);
-
-        if (m->label) {
-            ngx_http_access_token_puts(w, "{");
-        }
-
-        w->more = 0;
-        ngx_str_null(&w->group);
-
+        ngx_http_access_token_writer_begin(w, m);
         m->write(w);
-
-        ngx_http_access_token_puts(w, w->group.len ? "}" : "");
-        ngx_http_access_token_puts(w, m->label ? "}" : "");
+        ngx_http_access_token_writer_end(w);
     }
 
-    ngx_http_access_token_puts(w, w->json ? "\n}\n" : "");
+    ngx_http_access_token_writer_finish(w);
 }
 
 
@@ -463,7 +371,7 @@ ngx_http_access_token_write_number(ngx_http_access_token_writer_t *w)
     sample.n = *(ngx_uint_t *) ((u_char *) w->snapshot + w->metric->offset);
     sample.unit = 1;
 
-    ngx_http_access_token_sample(w, &sample);
+    ngx_http_access_token_writer_sample(w, &sample);
 }
 
 
@@ -481,7 +389,7 @@ ngx_http_access_token_write_series(ngx_http_access_token_writer_t *w)
         sample.value = series->value;
         sample.n = *(ngx_uint_t *) ((u_char *) w->snapshot + series->offset);
 
-        ngx_http_access_token_sample(w, &sample);
+        ngx_http_access_token_writer_sample(w, &sample);
     }
 }
 
@@ -502,7 +410,7 @@ ngx_http_access_token_write_leases(ngx_http_access_token_writer_t *w)
         sample.value.len = ngx_sprintf(buf, "%ui", i) - buf;
         sample.n = w->snapshot->leases[i];
 
-        ngx_http_access_token_sample(w, &sample);
+        ngx_http_access_token_writer_sample(w, &sample);
     }
 }
 
@@ -512,7 +420,7 @@ ngx_http_access_token_write_leases(ngx_http_access_token_writer_t *w)
 static void
 ngx_http_access_token_write_latency(ngx_http_access_token_writer_t *w)
 {
-    u_char                              buf[NGX_INT_T_LEN + 8];
+    u_char                              buf[NGX_HTTP_ACCESS_TOKEN_NUMBER_LEN];
     ngx_uint_t                          i;
     ngx_http_access_token_sample_t      sample;
     const ngx_access_token_counters_t  *counters;
@@ -530,7 +438,7 @@ ngx_http_access_token_write_latency(ngx_http_access_token_writer_t *w)
 
         if (i < NGX_ACCESS_TOKEN_LATENCIES - 1) {
             sample.value.data = buf;
-            sample.value.len = ngx_http_access_token_print(buf,
+            sample.value.len = ngx_http_access_token_writer_print(buf,
                                    ngx_access_token_latency_bounds[i],
                                    NGX_HTTP_ACCESS_TOKEN_MICROSECONDS)
                                - buf;
@@ -538,7 +446,7 @@ ngx_http_access_token_write_latency(ngx_http_access_token_writer_t *w)
             ngx_str_set(&sample.value, "+Inf");
         }
 
-        ngx_http_access_token_sample(w, &sample);
+        ngx_http_access_token_writer_sample(w, &sample);
     }
 
     ngx_str_null(&sample.group);
@@ -546,13 +454,13 @@ ngx_http_access_token_write_latency(ngx_http_access_token_writer_t *w)
 
     sample.suffix = "_count";
 
-    ngx_http_access_token_sample(w, &sample);
+    ngx_http_access_token_writer_sample(w, &sample);
 
     sample.suffix = "_sum";
     sample.n = counters->redis.latency_sum;
     sample.unit = NGX_HTTP_ACCESS_TOKEN_MICROSECONDS;
 
-    ngx_http_access_token_sample(w, &sample);
+    ngx_http_access_token_writer_sample(w, &sample);
 }
 
 
@@ -585,161 +493,6 @@ ngx_http_access_token_write_api(ngx_http_access_token_writer_t *w)
             ngx_str_set(&sample.value, "other");
         }
 
-        ngx_http_access_token_sample(w, &sample);
+        ngx_http_access_token_writer_sample(w, &sample);
     }
-}
-
-
-static void
-ngx_http_access_token_sample(ngx_http_access_token_writer_t *w,
-    const ngx_http_access_token_sample_t *sample)
-{
-    u_char     buf[NGX_INT_T_LEN + 8];
-    ngx_str_t  number;
-
-    if (w->json) {
-        ngx_http_access_token_sample_json(w, sample);
-    } else {
-        ngx_http_access_token_sample_text(w, sample);
-    }
-
-    number.data = buf;
-    number.len = ngx_http_access_token_print(buf, sample->n, sample->unit)
-                 - buf;
-
-    ngx_http_access_token_put(w, &number);
-    ngx_http_access_token_puts(w, w->json ? "" : "\n");
-}
-
-
-/* name_suffix{group="…",label="…"} */
-
-static void
-ngx_http_access_token_sample_text(ngx_http_access_token_writer_t *w,
-    const ngx_http_access_token_sample_t *sample)
-{
-    ngx_http_access_token_put(w, &w->metric->name);
-    ngx_http_access_token_puts(w, sample->suffix ? sample->suffix : "");
-
-    if (sample->value.len) {
-        ngx_http_access_token_puts(w, "{");
-
-        if (w->metric->group) {
-            ngx_http_access_token_puts(w, w->metric->group);
-            ngx_http_access_token_puts(w, "=\"");
-            ngx_http_access_token_put(w, &sample->group);
-            ngx_http_access_token_puts(w, "\",");
-        }
-
-        ngx_http_access_token_puts(w, w->metric->label);
-        ngx_http_access_token_puts(w, "=\"");
-        ngx_http_access_token_put(w, &sample->value);
-        ngx_http_access_token_puts(w, "\"}");
-    }
-
-    ngx_http_access_token_puts(w, " ");
-}
-
-
-/* "group":{"value":1,"value":2},"value":3 */
-
-static void
-ngx_http_access_token_sample_json(ngx_http_access_token_writer_t *w,
-    const ngx_http_access_token_sample_t *sample)
-{
-    ngx_str_t  key;
-
-    if (w->metric->label == NULL) {
-        return;
-    }
-
-    if (w->group.len && !ngx_access_token_same(&w->group, &sample->group)) {
-        ngx_http_access_token_puts(w, "}");
-        ngx_str_null(&w->group);
-    }
-
-    ngx_http_access_token_puts(w, w->more ? "," : "");
-
-    if (w->group.len == 0 && sample->group.len) {
-        ngx_http_access_token_put_key(w, &sample->group);
-        ngx_http_access_token_puts(w, "{");
-        w->group = sample->group;
-    }
-
-    key = sample->value;
-
-    if (key.len == 0) {
-        /* "_sum", "_count" */
-        key.data = (u_char *) sample->suffix + 1;
-        key.len = ngx_strlen(key.data);
-    }
-
-    ngx_http_access_token_put_key(w, &key);
-
-    w->more = 1;
-}
-
-
-/* No name and no value of a label has anything to be escaped. */
-
-static void
-ngx_http_access_token_put_key(ngx_http_access_token_writer_t *w,
-    const ngx_str_t *key)
-{
-    ngx_http_access_token_puts(w, "\"");
-    ngx_http_access_token_put(w, key);
-    ngx_http_access_token_puts(w, "\":");
-}
-
-
-static void
-ngx_http_access_token_puts(ngx_http_access_token_writer_t *w,
-    const char *text)
-{
-    ngx_str_t  str;
-
-    str.data = (u_char *) text;
-    str.len = ngx_strlen(text);
-
-    ngx_http_access_token_put(w, &str);
-}
-
-
-static void
-ngx_http_access_token_put(ngx_http_access_token_writer_t *w,
-    const ngx_str_t *text)
-{
-    size_t  len;
-
-    len = text->len;
-
-    if (w->start) {
-        len = ngx_min(len, w->size - w->len);
-        ngx_memcpy(w->start + w->len, text->data, len);
-    }
-
-    w->len += len;
-}
-
-
-/* n in units, of which a second or whatever has so many; as few digits as do */
-
-static u_char *
-ngx_http_access_token_print(u_char *p, ngx_uint_t n, ngx_uint_t unit)
-{
-    ngx_uint_t  rest;
-
-    p = ngx_sprintf(p, "%ui", n / unit);
-
-    rest = n % unit * (NGX_HTTP_ACCESS_TOKEN_MICROSECONDS / unit);
-
-    if (rest) {
-        p = ngx_sprintf(p, ".%06ui", rest);
-
-        while (p[-1] == '0') {
-            p--;
-        }
-    }
-
-    return p;
 }

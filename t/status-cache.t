@@ -192,6 +192,8 @@ is_deeply(lookups(moved(sub { is(get($token), '401', 'it is revoked') })),
     is(metric('cache_entries'), $slots, 'and the cache is full');
     is(metric('cache_used_bytes'), metric('cache_size_bytes'),
        'to the last byte');
+    is_deeply([grep { /api_requests/ } keys %{ numbers() }], [],
+              'what the API counts has a place of its own');
 }
 
 # what voids it

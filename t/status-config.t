@@ -201,12 +201,18 @@ invalid number of arguments in "access_token_status" directive
         if ($arg_a) { set $a 1; }
         limit_except GET { deny all; }
     }
+
+    location /two {
+        access_token_status;
+        limit_except HEAD { allow all; }
+    }
 --- request eval
-['GET /status/within', 'GET /status?a=1', 'GET /status', 'POST /status']
+['GET /status/within', 'GET /status?a=1', 'GET /status', 'POST /status',
+ 'GET /two']
 --- error_code eval
-[200, 200, 200, 403]
+[200, 200, 200, 403, 200]
 --- response_body_like eval
-['^within$', '^# HELP', '^# HELP', 'Forbidden']
+['^within$', '^# HELP', '^# HELP', 'Forbidden', '^# HELP']
 --- no_error_log
 [alert]
 [crit]

@@ -45,6 +45,12 @@ my $gateway = Gateway->new(workers => 2, server => <<'END');
             log_not_found off;
         }
 
+        location /two {
+            access_token on;
+            access_token_source bearer header=X-Token;
+            root DIR/html;
+        }
+
         location /open {
             root DIR/html;
             log_not_found off;
@@ -125,6 +131,8 @@ my @accepts = (
     [''                                                => $text],
     ['text/plain'                                      => $text],
     ['text/plain, application/json;q=0.9'              => $text],
+    ['text/plain;q=0.5, application/json;q=0.45'       => $text],
+    ['text/plain;q=0.105, application/json;q=0.06'     => $text],
     ['application/json;q=0'                            => $text],
     ['application/json;q=0.000'                        => $text],
     ['application/json;q='                             => $text],
@@ -173,6 +181,8 @@ my @asked = (
     ['/'         => { bearer => $revoked },          'revoked'],
     ['/'         => { bearer => $expired },          'expired'],
     ['/narrow'   => { bearer => $token },            'forbidden'],
+    ['/two'      => { bearer => $token, headers => ['X-Token' => $token] },
+                                                     'malformed'],
 );
 
 for my $case (@asked) {
