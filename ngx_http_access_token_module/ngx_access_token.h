@@ -318,7 +318,8 @@ typedef enum {
 
 /*
  * What a worker counts since the zone was made, in a block of its own that
- * workers before and after it use too.  Whoever adds does so atomically.
+ * workers before and after it use too.  Whoever adds does so atomically.  All
+ * members are ngx_atomic_t: the status sums them one by one.
  */
 
 #define NGX_ACCESS_TOKEN_WORKERS  64        /* blocks; more workers share */
@@ -354,6 +355,11 @@ typedef struct {
 
 #define ngx_access_token_count(counter)                                       \
     (void) ngx_atomic_fetch_add(&(counter), 1)
+
+/* Those of redis.latency; all of their bounds but the last, in microseconds. */
+
+#define NGX_ACCESS_TOKEN_LATENCIES       NGX_REDIS_LATENCIES
+#define ngx_access_token_latency_bounds  ngx_redis_latency_bounds
 
 typedef struct {
     ngx_uint_t                    entries;      /* records */
