@@ -1,0 +1,210 @@
+# access_token_last_use: when a token was used last is told to Redis in batches,
+# so that last_used_at of the API shows it.
+
+use strict;
+use warnings;
+
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+use lib 't';
+use AccessToken;
+use Gateway;
+
+flush();
+
+my $gateway = Gateway->new(workers => 2, log_level => 'notice',
+                           redis => 'timeout=200ms',
+                           http => 'access_token_last_use 1s;
+                                    keepalive_requests 100000;',
+                           cache => 'lease=500ms');
+my @root = (bearer => $gateway->root);
+
+sub get {
+    my ($token, %option) = @_;
+    my $response = $gateway->call(GET => '/', bearer => $token, %option);
+
+    return "$response->{status} " . ($response->{headers}{'x-cache'} // '-');
+}
+
+sub last_used {
+    my ($made) = @_;
+
+    return $gateway->call(GET => $made->{path}, @root)->{json}{last_used_at};
+}
+
+# The set of an organization, and a token's time in it: undef if it has none.
+
+sub used_key { my $tag = substr $_[0]{id}, 0, 4; return "at:u:{$tag}" }
+sub score { return redis_cmd('ZSCORE', used_key($_[0]), $_[0]{id}) }
+
+sub is_told {
+    my ($made, $after) = @_;
+
+    return Gateway::becomes(sub { (score($made) // 0) >= $after }, 5);
+}
+
+# How many times Redis was told since the last time; creating a token is one.
+
+my $told = 0;
+
+sub told {
+    my ($now) = redis_cmd('INFO', 'commandstats')
+                =~ /^cmdstat_zadd:calls=(\d+)/m;
+    my $before = $told;
+
+    $told = $now // 0;
+
+    return $told - $before;
+}
+
+# Makes as many tokens, and waits until nothing that is of before is to be told.
+
+sub make {
+    my ($n) = @_;
+    my @made = map { $gateway->create('acme', '') } 1 .. $n;
+
+    told();
+
+    return @made;
+}
+
+sub is_cached {
+    my ($token) = @_;
+
+    return Gateway::becomes(sub { get($token) eq '200 HIT' });
+}
+
+
+# A use.
+
+my ($made) = make(1);
+
+is(last_used($made), undef, 'a token that was never used');
+is(score($made), 0, 'has a place for it');
+
+my $before = int time;
+get($made->{token});
+ok(is_told($made, $before), 'when it was used, Redis is told');
+cmp_ok(score($made), '<=', time, 'the time of its use');
+like(last_used($made), qr/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$/,
+     'and the API tells it');
+
+
+# Many uses of many tokens.
+
+my @made = make(40);
+$before = int time;
+
+for my $round (1 .. 3) {
+    get($_->{token}) for @made;
+}
+
+ok(is_told($_, $before), 'each of many tokens is told') for $made[0], $made[39];
+cmp_ok(scalar(grep { score($_) >= $before } @made), '==', 40, 'all of them');
+cmp_ok(told(), '<=', 2, 'in one command, or two if it was due meanwhile');
+
+# A busy token.
+
+$made = $made[0];
+is_cached($made->{token});
+told();
+
+my ($start, $uses) = (time, 0);
+while (time - $start < 3) { get($made->{token}); $uses++ }
+
+my $times = told();
+cmp_ok($times, '>=', 1, "a token that is used $uses times in 3 seconds");
+cmp_ok($times, '<=', 4, 'is told once a second');
+
+
+# Of one that is gone nothing comes back.
+
+my ($gone, $stays) = make(2);
+get($_->{token}) for $gone, $stays;
+$before = int(time) - 1;
+$gateway->call(DELETE => $gone->{path}, @root);
+ok(is_told($stays, $before), 'a token that was deleted after its use');
+is(score($gone), undef, 'does not come back');
+
+my ($none, $other) = make(2);
+redis_cmd('ZREM', used_key($none), $none->{id});
+$before = int time;
+get($_->{token}) for $none, $other;
+ok(is_told($other, $before), 'and one that has no place there');
+is(score($none), undef, 'gets none');
+
+# Nor does an earlier use come after a later one, which another edge has told.
+
+my ($later, $mark) = make(2);
+redis_cmd('ZADD', used_key($later), 4000000000, $later->{id});
+$before = int time;
+get($_->{token}) for $later, $mark;
+is_told($mark, $before);
+is(score($later), 4000000000, 'an earlier use does not replace a later one');
+
+
+# Redis that is away when it is due.
+
+($made) = make(1);
+is_cached($made->{token});
+is_told($made, 1);
+redis_cmd('ZADD', used_key($made), 0, $made->{id});
+
+my $second = int time;
+Gateway::becomes(sub { int(time) > $second });
+$before = int time;
+Gateway::becomes(sub { get($made->{token}) eq '200 HIT' });
+redis_cmd('ZADD', used_key($made), 'XX', 0, $made->{id});
+
+# before it is due, or else it has been told by now
+my $used_at = time;
+redis_stop();
+$gateway->await_log(qr/no reply in time/, 0);
+my $until = time + 2.5;
+sleep 0.05 while time < $until;
+redis_continue();
+
+ok(is_told($made, $before), 'a use that Redis could not be told is told later');
+cmp_ok(score($made), '<=', $used_at, 'with the time that it had');
+
+
+# A reload.
+
+($made) = make(1);
+is_cached($made->{token});
+$before = int(time) - 1;
+$gateway->reload;
+ok(is_told($made, $before), 'a use of before a reload is told after it');
+
+
+# Without a cache.
+
+$gateway->reload(cache => 'off');
+($made, $other) = make(2);
+$before = int time;
+is(get($_->{token}), '200 BYPASS', 'without a cache') for $made, $other;
+ok(is_told($_, $before), 'a use is told, too') for $made, $other;
+
+told();
+$start = time;
+while (time - $start < 3) { get($made->{token}) }
+$times = told();
+cmp_ok($times, '>=', 1, 'and a busy token');
+cmp_ok($times, '<=', 4, 'once a second');
+
+
+# Off.
+
+$gateway->reload(cache => 'max_age=1s',
+                 http => $gateway->{option}{http} =~ s/1s/off/r);
+($made) = make(1);
+is_cached($made->{token});
+$start = time;
+while (time - $start < 2.5) { get($made->{token}) }
+is(told(), 0, 'with off nothing is told');
+is(last_used($made), undef, 'of any use');
+
+$gateway->stop(qr/no reply in time/);
+
+done_testing();
