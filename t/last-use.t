@@ -16,6 +16,7 @@ flush();
 my $gateway = Gateway->new(workers => 2, log_level => 'notice',
                            redis => 'timeout=200ms',
                            http => 'access_token_last_use 1s;
+                                    access_token_zone x:1m;
                                     keepalive_requests 100000;',
                            cache => 'lease=500ms');
 my @root = (bearer => $gateway->root);
@@ -111,57 +112,44 @@ is_cached($made->{token});
 told();
 
 my ($start, $uses) = (time, 0);
-while (time - $start < 3) { get($made->{token}); $uses++ }
+while (time - $start < 2.5) { get($made->{token}); $uses++ }
 
 my $times = told();
-cmp_ok($times, '>=', 1, "a token that is used $uses times in 3 seconds");
+cmp_ok($times, '>=', 1, "a token that is used $uses times in 2.5 s");
 cmp_ok($times, '<=', 4, 'is told once a second');
 
 
-# Of one that is gone nothing comes back.
+# What is no more, or knows better, stays as it is.
 
-my ($gone, $stays) = make(2);
-get($_->{token}) for $gone, $stays;
-$before = int(time) - 1;
-$gateway->call(DELETE => $gone->{path}, @root);
-ok(is_told($stays, $before), 'a token that was deleted after its use');
-is(score($gone), undef, 'does not come back');
-
-my ($none, $other) = make(2);
+my ($gone, $none, $later, $mark) = make(4);
 redis_cmd('ZREM', used_key($none), $none->{id});
-$before = int time;
-get($_->{token}) for $none, $other;
-ok(is_told($other, $before), 'and one that has no place there');
-is(score($none), undef, 'gets none');
-
-# Nor does an earlier use come after a later one, which another edge has told.
-
-my ($later, $mark) = make(2);
 redis_cmd('ZADD', used_key($later), 4000000000, $later->{id});
 $before = int time;
-get($_->{token}) for $later, $mark;
-is_told($mark, $before);
-is(score($later), 4000000000, 'an earlier use does not replace a later one');
+get($_->{token}) for $gone, $none, $later, $mark;
+$gateway->call(DELETE => $gone->{path}, @root);
+
+ok(is_told($mark, $before), 'some tokens are used');
+is(score($gone), undef, 'one that was deleted then does not come back');
+is(score($none), undef, 'one that has no place gets none');
+is(score($later), 4000000000,
+   'and an earlier use does not replace a later one of another edge');
 
 
 # Redis that is away when it is due.
 
-($made) = make(1);
-is_cached($made->{token});
-is_told($made, 1);
-redis_cmd('ZADD', used_key($made), 0, $made->{id});
+my $used_at;
 
-my $second = int time;
-Gateway::becomes(sub { int(time) > $second });
-$before = int time;
-Gateway::becomes(sub { get($made->{token}) eq '200 HIT' });
-redis_cmd('ZADD', used_key($made), 'XX', 0, $made->{id});
+for (1 .. 10) {
+    ($made) = make(1);
+    $before = int time;
+    get($made->{token});
+    $used_at = time;
+    redis_cmd('ZSCORE', used_key($made), $made->{id}) == 0 or next;
+    redis_stop();
+    last;
+}
 
-# before it is due, or else it has been told by now
-my $used_at = time;
-redis_stop();
-$gateway->await_log(qr/no reply in time/, 0);
-my $until = time + 2.5;
+my $until = time + 2.3;         # it is due every second, or a bit later
 sleep 0.05 while time < $until;
 redis_continue();
 
@@ -181,6 +169,7 @@ ok(is_told($made, $before), 'a use of before a reload is told after it');
 # Without a cache.
 
 $gateway->reload(cache => 'off');
+my $other;
 ($made, $other) = make(2);
 $before = int time;
 is(get($_->{token}), '200 BYPASS', 'without a cache') for $made, $other;
@@ -188,7 +177,7 @@ ok(is_told($_, $before), 'a use is told, too') for $made, $other;
 
 told();
 $start = time;
-while (time - $start < 3) { get($made->{token}) }
+while (time - $start < 2.5) { get($made->{token}) }
 $times = told();
 cmp_ok($times, '>=', 1, 'and a busy token');
 cmp_ok($times, '<=', 4, 'once a second');
