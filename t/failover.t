@@ -18,9 +18,12 @@ flush();
 my $first = $ENV{TEST_NGINX_REDIS_SOCKET};
 my ($second, $address) = map { $first =~ s/[^\/]*\z/$_.sock/r } qw(second at);
 
+my $port = $ENV{TEST_NGINX_MOCK_PORT};
+
 my $redis = in_child(sub {
     open STDOUT, '>', '/dev/null';
-    exec 'redis-server', '--port', 0, '--unixsocket', $second,
+    exec 'redis-server', '--port', $port, '--unixsocket', $second,
+         '--bind', '127.0.0.1', '--repl-diskless-sync-delay', 0,
          '--save', '', '--appendonly', 'no', '--daemonize', 'no';
 });
 
@@ -109,6 +112,40 @@ like($gateway->log, qr/it did not deliver a heartbeat/,
 
 $gateway->stop;
 
-kill 'KILL', $redis;
+
+# The link leads to a replica, which hears and tells of what is published at its
+# primary, but not of what that has answered meanwhile.
+
+sub links {
+    return scalar(() = redis_cmd('CLIENT', 'LIST', 'TYPE', 'pubsub') =~ /^id=/mg);
+}
+
+redis_cmd('REPLICAOF', '127.0.0.1', $port);
+ok(Gateway::becomes(sub { redis_cmd('INFO', 'replication')
+                          =~ /^master_link_status:up/m }),
+   'the first Redis is a replica of the second');
+
+leads_to($first);
+$gateway = Gateway->new(address => "unix:$address", cache => 'lease=800ms',
+                        log_level => 'notice');
+ok(Gateway::becomes(sub { links() == 1 }), 'and the link leads to it');
+leads_to($second);
+
+my $valid = in_second(sub { put_token() });
+
+ok(Gateway::becomes(sub { get($valid) eq '200 BYPASS' }),
+   'commands go to the primary');
+
+my $hits = 0;
+ok(Gateway::becomes(sub {
+       my $hit = get($valid) =~ /HIT|MISS/;
+       my $moved = in_second(\&links);
+       $hits++ if $hit && !$moved;
+       return $moved;
+   }, 5), 'and so does the link, after a while');
+is($hits, 0, 'and until then the cache is not used');
+ok(Gateway::becomes(sub { get($valid) eq '200 HIT' }), 'but from then on');
+
+$gateway->stop(qr/READONLY/);
 
 done_testing();

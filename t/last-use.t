@@ -183,6 +183,23 @@ cmp_ok($times, '>=', 1, 'and a busy token');
 cmp_ok($times, '<=', 4, 'once a second');
 
 
+# Another interval: what is due by the old one alone has to wait no longer.
+
+my $http = $gateway->{option}{http};
+
+$gateway->reload(cache => 'lease=500ms', http => $http =~ s/1s/1d/r);
+($made) = make(1);
+get($made->{token});
+Gateway::becomes(sub { 0 }, 2.2);
+is(score($made), 0, 'once a day nothing is told in two seconds');
+
+$gateway->reload(http => $http);
+($made) = make(1);
+$before = int time;
+get($made->{token});
+ok(is_told($made, $before), 'a shorter interval counts as of the reload');
+
+
 # Off.
 
 $gateway->reload(cache => 'max_age=1s',

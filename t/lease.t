@@ -4,6 +4,9 @@
 use strict;
 use warnings;
 
+use Fcntl qw(O_NONBLOCK O_RDWR);
+use IO::Socket::UNIX;
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(time sleep);
 
@@ -276,7 +279,13 @@ ok(Gateway::becomes(sub { connections() == 0 }, 2), 'no connection is left');
 
 # A worker that was held up for longer than the lease.
 
-$gateway = Gateway->new(%options, workers => 1);
+my $fifo = $gateway->dir . '.pipe';
+
+POSIX::mkfifo($fifo, 0600) or die "no pipe at $fifo: $!\n";
+sysopen my $pipe, $fifo, O_RDWR | O_NONBLOCK or die "can't open $fifo: $!\n";
+
+$gateway = Gateway->new(%options, workers => 1,
+    server => "location = /slow { access_log $fifo; return 200 slow; }");
 my $second = Gateway->new(port => $ENV{TEST_NGINX_MOCK_PORT},
                           dir => $gateway->dir . '-2', log_level => 'notice');
 
@@ -297,6 +306,34 @@ kill 'CONT', $worker;
 is(got(Gateway::parse(Gateway::read_one($on[0]))), '401 BYPASS',
    'is seen by a worker that has not read of it, a lease later');
 like(get($token), qr/^401/, 'and from then on');
+
+
+# A turn of the event loop that takes longer than the lease: the worker logs to
+# a pipe that is full.  A request that waits in the same turn is judged after.
+
+ready($token) if $second->call(POST => "$made->{path}/activate",
+                               bearer => $second->root)->{status} eq '200';
+
+while (defined syswrite $pipe, 'x') { }
+
+my $slow = $gateway->connect;
+
+$gateway->call(GET => '/worker', on => $slow);
+AccessToken::stop($worker);
+$gateway->send_request($slow, GET => '/slow', on => $slow);
+$gateway->send_request($on[0], GET => '/', bearer => $token, on => $on[0]);
+is($second->call(POST => "$made->{path}/revoke", bearer => $second->root)
+          ->{status}, '200', 'a revocation');
+kill 'CONT', $worker;
+
+is(Gateway::parse(Gateway::read_one($slow))->{status}, '200',
+   'while a worker is in a long turn of its loop');
+$revoked = time;
+Gateway::becomes(sub { time - $revoked > $lease + 0.05 });
+while (sysread $pipe, my $bytes, 65536) { }
+
+is(got(Gateway::parse(Gateway::read_one($on[0]))), '401 BYPASS',
+   'is seen later in that turn: the clock is read for each request');
 
 $second->stop;
 $gateway->stop;
