@@ -165,52 +165,6 @@ $before = int(time) - 1;
 $gateway->reload;
 ok(is_told($made, $before), 'a use of before a reload is told after it');
 
-
-# Without a cache.
-
-$gateway->reload(cache => 'off');
-my $other;
-($made, $other) = make(2);
-$before = int time;
-is(get($_->{token}), '200 BYPASS', 'without a cache') for $made, $other;
-ok(is_told($_, $before), 'a use is told, too') for $made, $other;
-
-told();
-$start = time;
-while (time - $start < 2.5) { get($made->{token}) }
-$times = told();
-cmp_ok($times, '>=', 1, 'and a busy token');
-cmp_ok($times, '<=', 4, 'once a second');
-
-
-# Another interval: what is due by the old one alone has to wait no longer.
-
-my $http = $gateway->{option}{http};
-
-$gateway->reload(cache => 'lease=500ms', http => $http =~ s/1s/1d/r);
-($made) = make(1);
-get($made->{token});
-Gateway::becomes(sub { 0 }, 2.2);
-is(score($made), 0, 'once a day nothing is told in two seconds');
-
-$gateway->reload(http => $http);
-($made) = make(1);
-$before = int time;
-get($made->{token});
-ok(is_told($made, $before), 'a shorter interval counts as of the reload');
-
-
-# Off.
-
-$gateway->reload(cache => 'max_age=1s',
-                 http => $gateway->{option}{http} =~ s/1s/off/r);
-($made) = make(1);
-is_cached($made->{token});
-$start = time;
-while (time - $start < 2.5) { get($made->{token}) }
-is(told(), 0, 'with off nothing is told');
-is(last_used($made), undef, 'of any use');
-
 $gateway->stop(qr/no reply in time/);
 
 done_testing();
