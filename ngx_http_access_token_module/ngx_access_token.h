@@ -240,8 +240,12 @@ ngx_int_t ngx_access_token_text_length(const ngx_str_t *text,
  *   y y1 revoked by
  */
 
-/* The fields that the edge asks for, in the order of its HMGET. */
+/*
+ * The fields that the edge asks for, in the order of its HMGET: the first ones
+ * at first, all of them if the last of these is full and the name may go on.
+ */
 
+#define NGX_ACCESS_TOKEN_EDGE_FIRST   11
 #define NGX_ACCESS_TOKEN_EDGE_FIELDS  17
 
 extern const ngx_str_t
@@ -251,7 +255,8 @@ extern const ngx_str_t
  * Takes one field of a record into t (zeroed at first); texts are copied to
  * pool.  Chunks of a text come in any order.  A nil value is passed as NULL
  * and counts as absent.  NGX_OK; NGX_DECLINED: a value of the wrong form;
- * NGX_ERROR: no memory.  Unknown fields are ignored.
+ * NGX_ERROR: no memory.  Unknown fields are ignored.  If pool is NULL, texts
+ * point to the values, and one that may go on in another chunk is NGX_ERROR.
  */
 
 ngx_int_t ngx_access_token_record_set(ngx_access_token_t *t, ngx_pool_t *pool,
@@ -419,7 +424,6 @@ typedef struct {
     /* of a worker */
     ngx_rbtree_t                  flights;      /* of lookup.c */
     ngx_rbtree_node_t             sentinel;
-    ngx_pool_t                   *pool;         /* of store.c, for a reply */
 } ngx_access_token_store_t;
 
 /* Prepares what is constant (script digests); at configuration. */
@@ -427,13 +431,13 @@ typedef struct {
 void ngx_access_token_store_init(ngx_access_token_store_t *store);
 
 /*
- * Asks Redis for the edge's fields of one record, in exactly one command, or
- * fenced: with a write before it, so that the answer is that of a server in
- * charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t is the record
- * (it and its texts live until the handler returns), NGX_DECLINED: there is
- * none, NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.  load lies
- * in the caller's memory until the handler is called; the caller fills in
- * what comes first in it.
+ * Asks Redis for the edge's fields of one record, in one command (two if the
+ * name is long), or fenced: with a write before it, so that the answer is that
+ * of a server in charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t
+ * is the record (it and its texts live until the handler returns),
+ * NGX_DECLINED: there is none, NGX_ERROR: cannot know.  NGX_ERROR: it could not
+ * be asked.  load lies in the caller's memory until the handler is called; the
+ * caller fills in what comes first in it.
  */
 
 typedef struct ngx_access_token_load_s  ngx_access_token_load_t;
@@ -446,9 +450,10 @@ struct ngx_access_token_load_s {
     ngx_access_token_load_pt      handler;
     void                         *data;
 
-    /* of store.c: on which connection the write was accepted, 0: none */
+    /* of load.c: on which connection the write was accepted, 0: none */
     ngx_access_token_store_t     *store;
     ngx_uint_t                    fence;
+    ngx_uint_t                    nfields;      /* that were asked for */
     unsigned                      fenced:1;
 };
 
