@@ -242,32 +242,52 @@ class Clients {
       for (let i = 0; i < steps && this.lives
                       && token.age === this.world.age; i++)
       {
-        await sleep(random.chance(0.5) ? random.between(20, 300)
-          : random.between(300, 2200));
-        await this.step(token, random);
+        await sleep(this.pauseOf(random));
+        const kinds = await this.step(token, random);
+        if (kinds.includes('delete') && random.chance(0.8)) {
+          break;
+        }
       }
       this.retire(token);
     }
   }
 
+  /* Short ones make races; only after a lease are verdicts certain. */
+  pauseOf(random) {
+    const { lease } = this.world.rules;
+
+    return random.chance(0.4) ? random.between(20, 300)
+      : random.chance(0.4) ? random.between(300, 1.2 * lease)
+        : random.between(1.4 * lease, 3 * lease);
+  }
+
   /* One change, or two at the same time. */
   async step(token, random) {
     const count = random.chance(0.15) ? 2 : 1;
+    const last = token.changes[token.changes.length - 1].kind;
     const changes = [];
+    const kinds = [];
 
     for (let i = 0; i < count; i++) {
       const kind = random.weighted({
-        revoke: 30, activate: 25, rotate: 17, patch: 16, delete: 12 });
+        revoke: last === 'revoke' ? 5 : 30,
+        activate: last === 'revoke' ? 60 : 5,
+        rotate: 18,
+        patch: 16,
+        delete: 11,
+      });
 
+      kinds.push(kind);
       changes.push(this.change(token, kind, random.pick(EDGES), {
         grace: random.chance(0.5) ? random.whole(1, 3) : 0,
         lifetime: random.pick([0, random.whole(2, 4), 86400]),
       }));
     }
-    if (changes.length === 1 && random.chance(0.3)) {
+    if (changes.length === 1 && random.chance(0.4)) {
       EDGES.forEach((edge) => this.stare(token, edge, changes[0]));
     }
     await Promise.all(changes);
+    return kinds;
   }
 
 

@@ -16,12 +16,21 @@ class Delays {
     this.sent = [];
   }
 
-  healthy(edge, from, to) {
+  /* From when on the edge is not well any more; -Infinity: it was not before. */
+  wellUntil(edge, from) {
     const { recovery } = this.world.rules;
+    let until = Infinity;
 
-    return !this.world.faults.some((f) => (f.edges.length === 0
-                                           || f.edges.includes(edge))
-      && f.start <= to && (f.end === null || f.end + recovery >= from));
+    for (const f of this.world.faults) {
+      const here = f.edges.length === 0 || f.edges.includes(edge);
+
+      if (here && f.effects.length
+          && (f.end === null || f.end + recovery >= from))
+      {
+        until = Math.min(until, f.start <= from ? -Infinity : f.start);
+      }
+    }
+    return until;
   }
 
   measure({ changes, reads }) {
@@ -37,14 +46,13 @@ class Delays {
       const next = changes.filter((c) => c !== change && c.end >= change.start);
       const until = Math.min(...next.map((c) => c.start),
                              change.end + rules.lease + rules.margin);
-      if (until < change.end + ASKED) {
-        continue;
-      }
 
       for (const edge of new Set(reads.map((r) => r.edge))) {
-        if (this.healthy(edge, change.start, until)) {
+        const end = Math.min(until, this.wellUntil(edge, change.start));
+
+        if (end >= change.end + ASKED) {
           this.sample(change, reads.filter((r) => r.edge === edge
-            && r.begin >= change.start - rules.lease && r.begin <= until));
+            && r.begin >= change.start - rules.lease && r.begin <= end));
         }
       }
     }

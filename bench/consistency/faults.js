@@ -7,6 +7,7 @@
  *     unavailable   the answer may be 503
  *     lost          a request may get no answer
  *     closed        a connection may be closed between two requests
+ *     past          changes are answered as of some time ago
  *
  * Two tracks run beside each other, one of faults at an edge and one of faults
  * of Redis, so that they meet.  Each deals its kinds like cards: all of them
@@ -48,7 +49,7 @@ class Faults {
 
   async track(name, kinds) {
     const random = this.random(`faults ${name}`);
-    const { gap } = this.settings;
+    const gap = this.settings.gap[name];
 
     if (kinds.length === 0) {
       return;
@@ -195,8 +196,6 @@ const ofEdge = {
       async () => {
         await this.proxy(edge, { do: 'delay', kind: 'link', up: 0, down: late });
         await sleep(2 * this.lease);
-        await this.clients.show(this.clients.pools[edge], tokens[0] || {
-          secrets: [] }, edge, 0, random).catch(() => {});
         await this.clients.strike(edge, tokens, random);
         await sleep(0.4 * this.lease);
         await this.proxy(edge, { do: 'hole', kind: 'link', on: true });
@@ -383,8 +382,8 @@ const ofRedis = {
     }
     const lasts = random.between(2 * this.lease, 3.5 * this.lease);
 
-    await this.during('deposed', [edge], ['unavailable'], `${lasts | 0} ms`,
-      async () => {
+    await this.during('deposed', [edge], ['unavailable', 'past'],
+      `${lasts | 0} ms`, async () => {
         await this.servers.proxy({ door: 'replication', do: 'refuse',
                                    on: true });
         await this.servers.proxy({ door: 'replication', do: 'cut',

@@ -91,7 +91,8 @@ function print(r, world) {
     `faults: ${sum(counts.faults)}: ${list(counts.faults)}`,
     `judged: an accept would have been wrong for ${counts.refusable}, a 401 for `
       + `${counts.acceptable}, neither for ${counts.either}; not judged: `
-      + counts.unjudged,
+      + `${counts.unjudged}; changes refused by a deposed edge: `
+      + counts.deposed,
     `without a verdict, by a fault: ${counts.excused}; sent again after a`
       + ` connection was closed: ${counts.retried}`,
     'revocation, from its confirmation to the last request let in: '

@@ -35,7 +35,7 @@ class Run {
 
     const world = new World({
       lease, maxAge, margin: MARGIN, recovery: RECOVERY, settle: SETTLE,
-      slack: MARGIN,
+      slack: MARGIN, strict: settings.strict,
     });
     this.servers = new Servers({
       lease, maxAge, negative: NEGATIVE,
@@ -53,7 +53,7 @@ class Run {
     const clients = new Clients(this.servers, world, streams,
                                 { lives: 12, readers: 6, pause: 8 });
     const faults = new Faults(this.servers, world, clients, streams,
-                              { lease, maxAge, gap: 2000 });
+                              { lease, maxAge, gap: { edge: 2500, redis: 4000 } });
     const lag = watch(STALL, (start, end) => world.stalled(end - start));
     const judge = setInterval(() => world.judge(), 1000);
     const began = now();

@@ -28,7 +28,7 @@ class World {
     this.counts = {
       operations: {}, verdicts: {}, cache: {}, faults: {}, refusable: 0,
       acceptable: 0, either: 0, unjudged: 0, hitsRefusable: 0, tokens: 0,
-      excused: 0, stalls: 0, retried: 0,
+      excused: 0, stalls: 0, retried: 0, deposed: 0,
     };
     this.workers = new Set();
   }
@@ -144,7 +144,7 @@ class World {
     const born = token.changes.length ? token.changes[0].start : Infinity;
     const history = {
       ...token,
-      changes: [...token.changes,
+      changes: [...this.changesOf(token),
                 ...this.losses.filter((loss) => loss.end >= born)],
     };
 
@@ -159,6 +159,23 @@ class World {
       this.violate(rule, history, read || { ...change, begin: change.start });
     }
     this.delays.measure(history);
+  }
+
+  /*
+   * An edge that is left alone with the past may answer 404 for a token that
+   * came after; with `strict` that is a violation.
+   */
+  changesOf(token) {
+    const { strict, recovery } = this.rules;
+
+    return token.changes.filter((change) => {
+      const deaf = !strict && change.outcome === 'refused'
+        && excused({ ...change, begin: change.start }, 'past', this.faults,
+                   recovery);
+
+      this.counts.deposed += deaf ? 1 : 0;
+      return !deaf;
+    });
   }
 
   /* A worker that stood still had read its clock before. */
