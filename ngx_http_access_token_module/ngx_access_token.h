@@ -8,9 +8,14 @@
  *     ngx_access_token_format.c   the string: parse, generate, digest
  *     ngx_access_token_record.c   the record to and from Redis fields
  *     ngx_access_token_text.c     its texts: chunks and UTF-8
- *     ngx_access_token_store.c    keys and commands: load, create, change
+ *     ngx_access_token_load.c     one record, as the edge asks for it
+ *     ngx_access_token_store.c    keys and commands: create, list, change
  *     ngx_access_token_script.c   the Lua of each change
+ *     ngx_access_token_zone.c     shared memory: layout, lock, counters
+ *     ngx_access_token_cache.c    records in it: find, put, forget, evict
+ *     ngx_access_token_lease.c    how long they may be used: link, heartbeat
  *     ngx_access_token_lookup.c   the question of the edge, single flight
+ *     ngx_access_token_usage.c    last use, in batches
  *
  * Return codes: NGX_OK done, NGX_DECLINED definitely not, NGX_AGAIN a
  * callback will come, NGX_ERROR cannot know.
@@ -58,6 +63,8 @@
 
 /* Why a request is let through or is not; the words of $…_verdict. */
 
+#define NGX_ACCESS_TOKEN_VERDICTS  8
+
 typedef enum {
     NGX_ACCESS_TOKEN_UNAVAILABLE = 0,       /* the truth cannot be had */
     NGX_ACCESS_TOKEN_ACTIVE,
@@ -86,7 +93,12 @@ typedef struct {
 } ngx_access_token_owner_t;
 
 
-/* A record.  Times are seconds since the epoch; 0 means never. */
+/*
+ * A record.  Times are seconds since the epoch; 0 means never.  The cache fills
+ * in what is up to head by itself.
+ */
+
+#define NGX_ACCESS_TOKEN_HEAD  offsetof(ngx_access_token_t, previous_until)
 
 typedef struct {
     u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
@@ -104,6 +116,7 @@ typedef struct {
 
     unsigned                      admin:1;
     unsigned                      revoked:1;
+    time_t                        used;         /* last use told; of cache.c */
 
     /* the edge does not load what follows */
 
@@ -141,6 +154,10 @@ ngx_int_t ngx_access_token_parse(const ngx_str_t *prefix,
 ngx_int_t ngx_access_token_generate(const ngx_str_t *prefix,
     const ngx_str_t *organization, const u_char *id, uint64_t now,
     ngx_str_t *token, ngx_access_token_key_t *key);
+
+/* n random digits of base62. */
+
+ngx_int_t ngx_access_token_generate_random(u_char *p, size_t n);
 
 /* A new id of a technical user: NGX_ACCESS_TOKEN_USER_LEN bytes to buf. */
 
@@ -216,8 +233,10 @@ ngx_int_t ngx_access_token_text_length(const ngx_str_t *text,
 
 /* The fields that the edge asks for, in the order of its HMGET. */
 
-extern const ngx_str_t  ngx_access_token_edge_fields[];
-extern const ngx_uint_t  ngx_access_token_edge_nfields;
+#define NGX_ACCESS_TOKEN_EDGE_FIELDS  17
+
+extern const ngx_str_t
+    ngx_access_token_edge_fields[NGX_ACCESS_TOKEN_EDGE_FIELDS];
 
 /*
  * Takes one field of a record into t (zeroed at first); texts are copied to
@@ -269,14 +288,123 @@ ngx_access_token_verdict_e ngx_access_token_judge(const ngx_access_token_t *t,
     const ngx_access_token_key_t *key, time_t now);
 
 
+/* --- zone -------------------------------------------------------------- */
+
+typedef struct ngx_access_token_zone_s  ngx_access_token_zone_t;
+
+/* Why all that is cached became void. */
+
+typedef enum {
+    NGX_ACCESS_TOKEN_START = 0,     /* nobody was there to hear of changes */
+    NGX_ACCESS_TOKEN_LINK,          /* the last link was lost */
+    NGX_ACCESS_TOKEN_FLUSH,         /* Redis says so: FLUSHALL, a resync */
+    NGX_ACCESS_TOKEN_SOURCE,        /* another Redis is configured */
+    NGX_ACCESS_TOKEN_CRASH,         /* a worker died while it changed it */
+    NGX_ACCESS_TOKEN_CAUSES
+} ngx_access_token_cause_e;
+
+/*
+ * What a worker counts since the zone was made, in a block of its own that
+ * workers before and after it use too.  Whoever adds does so atomically.
+ */
+
+#define NGX_ACCESS_TOKEN_WORKERS  64        /* blocks; more workers share */
+
+typedef struct {
+    ngx_atomic_t                  requests[NGX_ACCESS_TOKEN_VERDICTS];
+
+    /* look-ups, by what the cache said */
+    ngx_atomic_t                  hits;         /* a record */
+    ngx_atomic_t                  absent_hits;  /* that there is none */
+    ngx_atomic_t                  misses;
+    ngx_atomic_t                  bypasses;     /* it could not be asked */
+
+    ngx_atomic_t                  refusals;     /* changed during the read */
+    ngx_atomic_t                  evictions;
+    ngx_atomic_t                  flushes[NGX_ACCESS_TOKEN_CAUSES];
+
+    ngx_atomic_t                  joined;       /* look-ups that shared one */
+    ngx_atomic_t                  fenced;       /* reads without a lease */
+    ngx_atomic_t                  lapses;       /* of the lease */
+    ngx_atomic_t                  links;        /* that came up */
+    ngx_atomic_t                  changes;      /* of tokens that were told */
+
+    ngx_atomic_t                  uses;         /* last uses written */
+    ngx_atomic_t                  uses_lost;    /* for want of room */
+
+    ngx_redis_stats_t             redis;
+
+    /* gauges of the worker that has this block now */
+    ngx_atomic_t                  lease;        /* its end, on the clock of
+                                                   cache.h; 0: none */
+} ngx_access_token_counters_t;
+
+#define ngx_access_token_count(counter)                                       \
+    (void) ngx_atomic_fetch_add(&(counter), 1)
+
+typedef struct {
+    ngx_uint_t                    entries;      /* records */
+    size_t                        used;         /* bytes */
+    size_t                        size;         /* bytes for records */
+} ngx_access_token_zone_usage_t;
+
+/* What the configuration says of it. */
+
+typedef struct {
+    ngx_str_t                     name;
+    size_t                        size;
+    ngx_msec_t                    max_age;      /* of a record */
+    ngx_msec_t                    negative;     /* of there being none */
+    time_t                        usage;        /* interval of telling last
+                                                   uses; 0: they are not */
+    ngx_uint_t                    nextra;       /* counters of the caller's */
+} ngx_access_token_zone_conf_t;
+
+/*
+ * Creates the zone, at configuration; tag is the module's.  NULL: no memory,
+ * or a message was logged.  start: in a worker, before all else.
+ */
+
+#define NGX_ACCESS_TOKEN_ZONE_MIN  (512 * 1024)
+
+ngx_access_token_zone_t *ngx_access_token_zone_create(ngx_conf_t *cf,
+    const ngx_access_token_zone_conf_t *conf, void *tag);
+void ngx_access_token_zone_start(ngx_access_token_zone_t *zone);
+
+/* For the status: blocks from 0 on, NULL after the last. */
+
+void ngx_access_token_zone_usage(ngx_access_token_zone_t *zone,
+    ngx_access_token_zone_usage_t *usage);
+ngx_access_token_counters_t *ngx_access_token_zone_counters(
+    ngx_access_token_zone_t *zone, ngx_uint_t n);
+ngx_atomic_t *ngx_access_token_zone_extra(ngx_access_token_zone_t *zone);
+
+/* This worker's block. */
+
+ngx_access_token_counters_t *ngx_access_token_zone_mine(
+    ngx_access_token_zone_t *zone);
+
+/* What is left of the lease of a worker's block, in ms; 0: it has none. */
+
+ngx_msec_t ngx_access_token_zone_lease(
+    const ngx_access_token_counters_t *counters);
+
+
 /* --- store ------------------------------------------------------------- */
+
+typedef struct ngx_access_token_lease_s  ngx_access_token_lease_t;
 
 typedef struct {
     ngx_redis_t                  *redis;
     ngx_str_t                     key_prefix;   /* "at:" */
     ngx_str_t                     token_prefix; /* "at", without the "_" */
-    ngx_rbtree_t                  flights;      /* of lookup.c, per worker */
+    ngx_access_token_zone_t      *zone;         /* NULL: nothing is used */
+    ngx_access_token_lease_t     *lease;        /* NULL: nothing is cached */
+
+    /* of a worker */
+    ngx_rbtree_t                  flights;      /* of lookup.c */
     ngx_rbtree_node_t             sentinel;
+    ngx_pool_t                   *pool;         /* of store.c, for a reply */
 } ngx_access_token_store_t;
 
 /* Prepares what is constant (script digests); at configuration. */
@@ -284,17 +412,33 @@ typedef struct {
 void ngx_access_token_store_init(ngx_access_token_store_t *store);
 
 /*
- * Asks Redis for the edge's fields of one record, in exactly one command.
- * NGX_AGAIN: handler is called once with rc NGX_OK: t is the record (it and
- * its texts live until the handler returns), NGX_DECLINED: there is none,
- * NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.
+ * Asks Redis for the edge's fields of one record, in exactly one command, or
+ * fenced: with a write before it, so that the answer is that of a server in
+ * charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t is the record
+ * (it and its texts live until the handler returns), NGX_DECLINED: there is
+ * none, NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.  load lies
+ * in the caller's memory until the handler is called; the caller fills in
+ * what comes first in it.
  */
 
-typedef void (*ngx_access_token_load_pt)(void *data, ngx_int_t rc,
-    ngx_access_token_t *t);
+typedef struct ngx_access_token_load_s  ngx_access_token_load_t;
 
-ngx_int_t ngx_access_token_store_load(ngx_access_token_store_t *store,
-    const u_char *id, ngx_access_token_load_pt handler, void *data);
+typedef void (*ngx_access_token_load_pt)(ngx_access_token_load_t *load,
+    ngx_int_t rc, ngx_access_token_t *t);
+
+struct ngx_access_token_load_s {
+    u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
+    ngx_access_token_load_pt      handler;
+    void                         *data;
+
+    /* of store.c: on which connection the write was accepted, 0: none */
+    ngx_access_token_store_t     *store;
+    ngx_uint_t                    fence;
+    unsigned                      fenced:1;
+};
+
+ngx_int_t ngx_access_token_load(ngx_access_token_store_t *store,
+    ngx_access_token_load_t *load, ngx_uint_t fenced);
 
 
 typedef struct ngx_access_token_op_s  ngx_access_token_op_t;
@@ -400,9 +544,40 @@ ngx_int_t ngx_access_token_store_organizations(ngx_access_token_op_t *op,
 void ngx_access_token_store_cancel(ngx_access_token_op_t *op);
 
 
+/* --- lease ------------------------------------------------------------- */
+
+/*
+ * Creates what lets a worker use the zone, in configuration memory; redis is
+ * kept and says which one the zone is of; length is how long after a change is
+ * confirmed the state before it may be used at most.  start: in a worker, after
+ * zone_start().  NULL: no memory.
+ */
+
+ngx_access_token_lease_t *ngx_access_token_lease_create(ngx_conf_t *cf,
+    ngx_access_token_store_t *store, const ngx_redis_conf_t *redis,
+    ngx_msec_t length);
+ngx_int_t ngx_access_token_lease_start(ngx_access_token_lease_t *lease);
+
+
+/* --- usage ------------------------------------------------------------- */
+
+/*
+ * Begins to tell Redis, once in an interval, which tokens were used since; in
+ * a worker, after zone_start().
+ */
+
+ngx_int_t ngx_access_token_usage_start(ngx_access_token_store_t *store);
+
+
 /* --- lookup ------------------------------------------------------------ */
 
 typedef struct ngx_access_token_lookup_s  ngx_access_token_lookup_t;
+
+typedef enum {
+    NGX_ACCESS_TOKEN_BYPASS = 0,    /* the cache is off, or not to be used */
+    NGX_ACCESS_TOKEN_HIT,           /* it had the answer */
+    NGX_ACCESS_TOKEN_MISS           /* it had none */
+} ngx_access_token_cached_e;
 
 /*
  * One request's question: is this token good?  It lies in the caller's
@@ -419,6 +594,7 @@ struct ngx_access_token_lookup_s {
     ngx_access_token_verdict_e    verdict;
     ngx_access_token_t           *token;        /* in pool; NULL if unknown
                                                    or unavailable */
+    ngx_access_token_cached_e     cached;
     unsigned                      waiting:1;
 };
 
@@ -426,7 +602,8 @@ struct ngx_access_token_lookup_s {
  * NGX_OK: verdict and token are set.  NGX_AGAIN: the handler will be called
  * once, later, with them set; cancel before the memory goes.  Anything that
  * cannot be known is NGX_OK with UNAVAILABLE.  Requests for one id share one
- * command; each is judged by its own digest.
+ * read, unless it may have changed since that was sent; each is judged by its
+ * own digest.
  */
 
 ngx_int_t ngx_access_token_lookup(ngx_access_token_store_t *store,

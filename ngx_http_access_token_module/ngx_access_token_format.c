@@ -48,7 +48,6 @@ static ngx_uint_t ngx_access_token_is_base62(const u_char *p, size_t n);
 static u_char *ngx_access_token_put_number(u_char *p, uint64_t number,
     size_t digits);
 static u_char *ngx_access_token_put_checksum(u_char *p, u_char *hashed);
-static ngx_int_t ngx_access_token_put_random(u_char *p, size_t n);
 static ngx_int_t ngx_access_token_put_id(u_char *p,
     const ngx_str_t *organization, uint64_t now);
 static ngx_int_t ngx_access_token_sha256(const u_char *p, size_t n,
@@ -120,7 +119,8 @@ ngx_access_token_generate(const ngx_str_t *prefix,
     ngx_memcpy(key->id, p, NGX_ACCESS_TOKEN_ID_LEN);
     p += NGX_ACCESS_TOKEN_ID_LEN;
 
-    if (ngx_access_token_put_random(p, NGX_ACCESS_TOKEN_SECRET_LEN) != NGX_OK
+    if (ngx_access_token_generate_random(p, NGX_ACCESS_TOKEN_SECRET_LEN)
+        != NGX_OK
         || ngx_access_token_sha256(hashed, NGX_ACCESS_TOKEN_HASHED_LEN,
                                    key->digest)
            != NGX_OK)
@@ -138,6 +138,39 @@ ngx_access_token_generate(const ngx_str_t *prefix,
 }
 
 
+/* Rejection sampling: every character is as likely as any other. */
+
+ngx_int_t
+ngx_access_token_generate_random(u_char *p, size_t n)
+{
+    u_char     *last;
+    u_char      bytes[64];
+    ngx_uint_t  i;
+
+    last = p + n;
+
+    while (p < last) {
+
+        if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
+            ngx_ssl_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                          "RAND_bytes() failed");
+            ngx_explicit_memzero(bytes, sizeof(bytes));
+            return NGX_ERROR;
+        }
+
+        for (i = 0; i < sizeof(bytes) && p < last; i++) {
+            if (bytes[i] < NGX_ACCESS_TOKEN_FAIR) {
+                *p++ = ngx_access_token_base62[bytes[i] % 62];
+            }
+        }
+    }
+
+    ngx_explicit_memzero(bytes, sizeof(bytes));
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_access_token_generate_user(u_char *buf)
 {
@@ -146,8 +179,8 @@ ngx_access_token_generate_user(u_char *buf)
     p = ngx_cpymem(buf, NGX_ACCESS_TOKEN_USER_PREFIX,
                    sizeof(NGX_ACCESS_TOKEN_USER_PREFIX) - 1);
 
-    return ngx_access_token_put_random(p,
-                                    buf + NGX_ACCESS_TOKEN_USER_LEN - p);
+    return ngx_access_token_generate_random(p,
+                                        buf + NGX_ACCESS_TOKEN_USER_LEN - p);
 }
 
 
@@ -294,39 +327,6 @@ ngx_access_token_put_checksum(u_char *p, u_char *hashed)
 }
 
 
-/* Rejection sampling: every character is as likely as any other. */
-
-static ngx_int_t
-ngx_access_token_put_random(u_char *p, size_t n)
-{
-    u_char     *last;
-    u_char      bytes[64];
-    ngx_uint_t  i;
-
-    last = p + n;
-
-    while (p < last) {
-
-        if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
-            ngx_ssl_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
-                          "RAND_bytes() failed");
-            ngx_explicit_memzero(bytes, sizeof(bytes));
-            return NGX_ERROR;
-        }
-
-        for (i = 0; i < sizeof(bytes) && p < last; i++) {
-            if (bytes[i] < NGX_ACCESS_TOKEN_FAIR) {
-                *p++ = ngx_access_token_base62[bytes[i] % 62];
-            }
-        }
-    }
-
-    ngx_explicit_memzero(bytes, sizeof(bytes));
-
-    return NGX_OK;
-}
-
-
 /* 62^8 ms are 6918 years. */
 
 static ngx_int_t
@@ -339,9 +339,9 @@ ngx_access_token_put_id(u_char *p, const ngx_str_t *organization, uint64_t now)
     p += NGX_ACCESS_TOKEN_TAG_LEN;
     p = ngx_access_token_put_number(p, now, NGX_ACCESS_TOKEN_TIME_LEN);
 
-    return ngx_access_token_put_random(p, NGX_ACCESS_TOKEN_ID_LEN
-                                          - NGX_ACCESS_TOKEN_TAG_LEN
-                                          - NGX_ACCESS_TOKEN_TIME_LEN);
+    return ngx_access_token_generate_random(p, NGX_ACCESS_TOKEN_ID_LEN
+                                               - NGX_ACCESS_TOKEN_TAG_LEN
+                                               - NGX_ACCESS_TOKEN_TIME_LEN);
 }
 
 

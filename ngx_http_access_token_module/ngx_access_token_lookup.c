@@ -2,10 +2,25 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * The question of the edge: is this token good?  Requests of one worker that
- * ask for the same id while its record is on the way share one flight:
+ * The question of the edge: is this token good?
+ *
+ *     the lease runs ----> cache ---> hit: judged at once
+ *          | no              | miss
+ *          v                 v
+ *     a fenced read     a plain read, believed if the lease still runs when
+ *          ^                 |        it comes back, and put into the cache
+ *          '-----------------'        unless there was a change meanwhile
+ *                  else
+ *
+ * Requests of one worker that ask for the same id while its record is on the
+ * way share one flight:
  *
  *     store->flights  --id-->  flight  --waiters-->  lookup, lookup, …
+ *
+ * but only while what it brings is as good for them as for the first one: no
+ * change of the id was heard of since it was sent, and that is not longer ago
+ * than a lease.  Otherwise a new flight takes its place in the tree, and the
+ * old one lands on its own.
  *
  * A flight leaves the tree before its first waiter is told, so whoever asks
  * from then on gets a newer answer.  Each waiter is judged by the digest that
@@ -18,54 +33,86 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_access_token.h>
+#include <ngx_access_token_cache.h>
+#include <ngx_access_token_lease.h>
+#include <ngx_access_token_zone.h>
+
+
+/* Without a lease flights are shared for no longer than the usual one, us. */
+
+#define NGX_ACCESS_TOKEN_SHARED  1000000
 
 
 typedef struct {
     ngx_str_node_t                node;         /* by id */
-    u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
+    ngx_access_token_load_t       load;
     ngx_access_token_store_t     *store;
+    ngx_access_token_stamp_t      stamp;
+    int64_t                       sent;         /* us */
     ngx_queue_t                   waiters;      /* of lookups */
+    unsigned                      listed:1;     /* it is in the tree */
 } ngx_access_token_flight_t;
 
 
+static ngx_int_t ngx_access_token_lookup_cached(
+    ngx_access_token_store_t *store, ngx_access_token_lookup_t *l,
+    int64_t now);
+static ngx_int_t ngx_access_token_lookup_wait(ngx_access_token_store_t *store,
+    ngx_access_token_lookup_t *l, int64_t now);
+
 static ngx_access_token_flight_t *ngx_access_token_flight_find(
     ngx_access_token_store_t *store, const u_char *id);
+static ngx_uint_t ngx_access_token_flight_current(
+    const ngx_access_token_flight_t *flight, int64_t now);
 static ngx_access_token_flight_t *ngx_access_token_flight_start(
-    ngx_access_token_store_t *store, const u_char *id);
-static void ngx_access_token_flight_land(void *data, ngx_int_t rc,
-    ngx_access_token_t *t);
+    ngx_access_token_store_t *store, const u_char *id, int64_t now);
+static ngx_int_t ngx_access_token_flight_send(
+    ngx_access_token_flight_t *flight, int64_t now, ngx_uint_t fenced);
+static void ngx_access_token_flight_unlist(ngx_access_token_flight_t *flight);
+static void ngx_access_token_flight_land(ngx_access_token_load_t *load,
+    ngx_int_t rc, ngx_access_token_t *t);
+static ngx_int_t ngx_access_token_flight_believe(
+    ngx_access_token_flight_t *flight, ngx_int_t rc,
+    const ngx_access_token_t *t);
+
 static void ngx_access_token_lookup_judge(ngx_access_token_lookup_t *l,
-    ngx_int_t rc, const ngx_access_token_t *t);
+    ngx_access_token_zone_t *zone, ngx_int_t rc, const ngx_access_token_t *t);
 static ngx_access_token_t *ngx_access_token_lookup_copy(ngx_pool_t *pool,
     const ngx_access_token_t *t);
-static ngx_int_t ngx_access_token_lookup_text(ngx_pool_t *pool,
-    ngx_str_t *text);
+static u_char *ngx_access_token_lookup_text(u_char *p, ngx_str_t *text);
 
 
 ngx_int_t
 ngx_access_token_lookup(ngx_access_token_store_t *store,
     ngx_access_token_lookup_t *l)
 {
-    ngx_access_token_flight_t  *flight;
+    int64_t                       now;
+    ngx_access_token_counters_t  *counters;
 
     l->verdict = NGX_ACCESS_TOKEN_UNAVAILABLE;
     l->token = NULL;
+    l->cached = NGX_ACCESS_TOKEN_BYPASS;
     l->waiting = 0;
 
-    flight = ngx_access_token_flight_find(store, l->key.id);
+    now = ngx_access_token_clock();
+    counters = store->zone->counters;
 
-    if (flight == NULL) {
-        flight = ngx_access_token_flight_start(store, l->key.id);
-        if (flight == NULL) {
-            return NGX_OK;
-        }
+    if (store->lease == NULL
+        || !ngx_access_token_lease_runs(store->lease, now))
+    {
+        ngx_access_token_count(counters->bypasses);
+
+        return ngx_access_token_lookup_wait(store, l, now);
     }
 
-    ngx_queue_insert_tail(&flight->waiters, &l->queue);
-    l->waiting = 1;
+    if (ngx_access_token_lookup_cached(store, l, now) == NGX_OK) {
+        return NGX_OK;
+    }
 
-    return NGX_AGAIN;
+    l->cached = NGX_ACCESS_TOKEN_MISS;
+    ngx_access_token_count(counters->misses);
+
+    return ngx_access_token_lookup_wait(store, l, now);
 }
 
 
@@ -78,6 +125,88 @@ ngx_access_token_lookup_cancel(ngx_access_token_lookup_t *l)
     }
 }
 
+
+/* NGX_OK, or NGX_DECLINED: nothing is known of the id. */
+
+static ngx_int_t
+ngx_access_token_lookup_cached(ngx_access_token_store_t *store,
+    ngx_access_token_lookup_t *l, int64_t now)
+{
+    ngx_int_t                     rc;
+    ngx_access_token_t           *t;
+    ngx_access_token_counters_t  *counters;
+
+    counters = store->zone->counters;
+
+    rc = ngx_access_token_cache_find(store->zone, l->key.id, now, l->pool, &t);
+
+    switch (rc) {
+
+    case NGX_OK:
+        ngx_access_token_count(counters->hits);
+        break;
+
+    case NGX_DECLINED:
+        ngx_access_token_count(counters->absent_hits);
+        l->cached = NGX_ACCESS_TOKEN_HIT;
+        l->verdict = NGX_ACCESS_TOKEN_UNKNOWN;
+        return NGX_OK;
+
+    case NGX_AGAIN:
+        return NGX_DECLINED;
+
+    default:
+        return NGX_OK;
+    }
+
+    l->cached = NGX_ACCESS_TOKEN_HIT;
+    l->verdict = ngx_access_token_judge(t, &l->key, ngx_time());
+
+    if (l->verdict != NGX_ACCESS_TOKEN_UNKNOWN) {
+        l->token = t;
+    }
+
+    if (l->verdict == NGX_ACCESS_TOKEN_ACTIVE
+        && ngx_time() - t->used >= store->zone->usage)
+    {
+        ngx_access_token_usage_mark(store->zone, l->key.id, ngx_time());
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_access_token_lookup_wait(ngx_access_token_store_t *store,
+    ngx_access_token_lookup_t *l, int64_t now)
+{
+    ngx_access_token_flight_t  *flight;
+
+    flight = ngx_access_token_flight_find(store, l->key.id);
+
+    if (flight && !ngx_access_token_flight_current(flight, now)) {
+        ngx_access_token_flight_unlist(flight);
+        flight = NULL;
+    }
+
+    if (flight) {
+        ngx_access_token_count(store->zone->counters->joined);
+
+    } else {
+        flight = ngx_access_token_flight_start(store, l->key.id, now);
+        if (flight == NULL) {
+            return NGX_OK;
+        }
+    }
+
+    ngx_queue_insert_tail(&flight->waiters, &l->queue);
+    l->waiting = 1;
+
+    return NGX_AGAIN;
+}
+
+
+/* --- flights ----------------------------------------------------------- */
 
 static ngx_access_token_flight_t *
 ngx_access_token_flight_find(ngx_access_token_store_t *store, const u_char *id)
@@ -95,10 +224,30 @@ ngx_access_token_flight_find(ngx_access_token_store_t *store, const u_char *id)
 }
 
 
+/* Whether one who asks now may have what it brings. */
+
+static ngx_uint_t
+ngx_access_token_flight_current(const ngx_access_token_flight_t *flight,
+    int64_t now)
+{
+    int64_t                    length;
+    ngx_access_token_store_t  *store;
+
+    store = flight->store;
+    length = store->lease ? ngx_access_token_lease_length(store->lease)
+                          : NGX_ACCESS_TOKEN_SHARED;
+
+    return now - flight->sent < length
+           && ngx_access_token_cache_current(store->zone, flight->load.id,
+                                             &flight->stamp);
+}
+
+
 static ngx_access_token_flight_t *
 ngx_access_token_flight_start(ngx_access_token_store_t *store,
-    const u_char *id)
+    const u_char *id, int64_t now)
 {
+    ngx_uint_t                  fenced;
     ngx_access_token_flight_t  *flight;
 
     flight = ngx_alloc(sizeof(ngx_access_token_flight_t), ngx_cycle->log);
@@ -107,44 +256,90 @@ ngx_access_token_flight_start(ngx_access_token_store_t *store,
     }
 
     flight->store = store;
-    ngx_memcpy(flight->id, id, NGX_ACCESS_TOKEN_ID_LEN);
+    ngx_memcpy(flight->load.id, id, NGX_ACCESS_TOKEN_ID_LEN);
     ngx_queue_init(&flight->waiters);
 
-    if (ngx_access_token_store_load(store, flight->id,
-                                    ngx_access_token_flight_land, flight)
-        != NGX_AGAIN)
-    {
+    fenced = store->lease && !ngx_access_token_lease_runs(store->lease, now);
+
+    if (ngx_access_token_flight_send(flight, now, fenced) != NGX_AGAIN) {
         ngx_free(flight);
         return NULL;
     }
 
-    flight->node.str.data = flight->id;
+    flight->node.str.data = flight->load.id;
     flight->node.str.len = NGX_ACCESS_TOKEN_ID_LEN;
-    flight->node.node.key = ngx_crc32_short(flight->id,
+    flight->node.node.key = ngx_crc32_short(flight->load.id,
                                             NGX_ACCESS_TOKEN_ID_LEN);
 
     ngx_rbtree_insert(&store->flights, &flight->node.node);
+    flight->listed = 1;
 
     return flight;
 }
 
 
-static void
-ngx_access_token_flight_land(void *data, ngx_int_t rc, ngx_access_token_t *t)
-{
-    ngx_access_token_flight_t *flight = data;
+/* NGX_AGAIN: it will land; NGX_ERROR. */
 
+static ngx_int_t
+ngx_access_token_flight_send(ngx_access_token_flight_t *flight, int64_t now,
+    ngx_uint_t fenced)
+{
+    ngx_access_token_zone_t  *zone;
+
+    zone = flight->store->zone;
+
+#if (NGX_ACCESS_TOKEN_MUTATION == 4)
+    fenced = 0;
+#endif
+
+    flight->sent = now;
+    flight->load.handler = ngx_access_token_flight_land;
+    flight->load.data = flight;
+
+    ngx_access_token_cache_stamp(zone, flight->load.id, &flight->stamp);
+
+    if (fenced) {
+        ngx_access_token_count(zone->counters->fenced);
+    }
+
+    return ngx_access_token_load(flight->store, &flight->load, fenced);
+}
+
+
+static void
+ngx_access_token_flight_unlist(ngx_access_token_flight_t *flight)
+{
+    if (flight->listed) {
+        ngx_rbtree_delete(&flight->store->flights, &flight->node.node);
+        flight->listed = 0;
+    }
+}
+
+
+static void
+ngx_access_token_flight_land(ngx_access_token_load_t *load, ngx_int_t rc,
+    ngx_access_token_t *t)
+{
     ngx_queue_t                *q;
+    ngx_access_token_flight_t  *flight;
     ngx_access_token_lookup_t  *l;
 
-    ngx_rbtree_delete(&flight->store->flights, &flight->node.node);
+    flight = load->data;
+
+    rc = ngx_access_token_flight_believe(flight, rc, t);
+
+    if (rc == NGX_AGAIN) {
+        return;
+    }
+
+    ngx_access_token_flight_unlist(flight);
 
     while (!ngx_queue_empty(&flight->waiters)) {
         q = ngx_queue_head(&flight->waiters);
         l = ngx_queue_data(q, ngx_access_token_lookup_t, queue);
 
         ngx_access_token_lookup_cancel(l);
-        ngx_access_token_lookup_judge(l, rc, t);
+        ngx_access_token_lookup_judge(l, flight->store->zone, rc, t);
 
         l->handler(l);
     }
@@ -153,9 +348,46 @@ ngx_access_token_flight_land(void *data, ngx_int_t rc, ngx_access_token_t *t)
 }
 
 
+/*
+ * What a plain read has brought is believed, and kept, if a lease runs that
+ * covers the server; otherwise the flight is sent once more, fenced, which is
+ * NGX_AGAIN.
+ */
+
+static ngx_int_t
+ngx_access_token_flight_believe(ngx_access_token_flight_t *flight,
+    ngx_int_t rc, const ngx_access_token_t *t)
+{
+    int64_t                    now;
+    ngx_access_token_store_t  *store;
+
+    store = flight->store;
+
+    if (store->lease == NULL || flight->load.fenced || rc == NGX_ERROR) {
+        return rc;
+    }
+
+    now = ngx_access_token_clock();
+
+    if (ngx_access_token_lease_covers(store->lease, now)) {
+        (void) ngx_access_token_cache_put(store->zone, flight->load.id,
+                                          &flight->stamp, flight->sent, t);
+        return rc;
+    }
+
+#if (NGX_ACCESS_TOKEN_MUTATION == 4)
+    return rc;
+#endif
+
+    return ngx_access_token_flight_send(flight, now, 1);
+}
+
+
+/* --- verdicts ---------------------------------------------------------- */
+
 static void
-ngx_access_token_lookup_judge(ngx_access_token_lookup_t *l, ngx_int_t rc,
-    const ngx_access_token_t *t)
+ngx_access_token_lookup_judge(ngx_access_token_lookup_t *l,
+    ngx_access_token_zone_t *zone, ngx_int_t rc, const ngx_access_token_t *t)
 {
     ngx_access_token_verdict_e  verdict;
 
@@ -182,29 +414,37 @@ ngx_access_token_lookup_judge(ngx_access_token_lookup_t *l, ngx_int_t rc,
         }
     }
 
+    if (verdict == NGX_ACCESS_TOKEN_ACTIVE) {
+        ngx_access_token_usage_mark(zone, l->key.id, ngx_time());
+    }
+
     l->verdict = verdict;
 }
 
 
+/* The record and its texts in one piece. */
+
 static ngx_access_token_t *
 ngx_access_token_lookup_copy(ngx_pool_t *pool, const ngx_access_token_t *t)
 {
+    u_char              *p;
     ngx_access_token_t  *copy;
 
-    copy = ngx_palloc(pool, sizeof(ngx_access_token_t));
+    copy = ngx_palloc(pool, sizeof(ngx_access_token_t)
+                            + t->owner.organization.len + t->owner.group.len
+                            + t->name.len + t->technical_user.len);
     if (copy == NULL) {
         return NULL;
     }
 
     *copy = *t;
 
-    if (ngx_access_token_lookup_text(pool, &copy->owner.organization) != NGX_OK
-        || ngx_access_token_lookup_text(pool, &copy->owner.group) != NGX_OK
-        || ngx_access_token_lookup_text(pool, &copy->name) != NGX_OK
-        || ngx_access_token_lookup_text(pool, &copy->technical_user) != NGX_OK)
-    {
-        return NULL;
-    }
+    p = (u_char *) copy + sizeof(ngx_access_token_t);
+
+    p = ngx_access_token_lookup_text(p, &copy->owner.organization);
+    p = ngx_access_token_lookup_text(p, &copy->owner.group);
+    p = ngx_access_token_lookup_text(p, &copy->name);
+    (void) ngx_access_token_lookup_text(p, &copy->technical_user);
 
     /* what the edge does not load is not set */
 
@@ -216,22 +456,16 @@ ngx_access_token_lookup_copy(ngx_pool_t *pool, const ngx_access_token_t *t)
 }
 
 
-static ngx_int_t
-ngx_access_token_lookup_text(ngx_pool_t *pool, ngx_str_t *text)
+static u_char *
+ngx_access_token_lookup_text(u_char *p, ngx_str_t *text)
 {
-    u_char  *p;
-
     if (text->len == 0) {
         ngx_str_null(text);
-        return NGX_OK;
+        return p;
     }
 
-    p = ngx_pstrdup(pool, text);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
+    ngx_memcpy(p, text->data, text->len);
     text->data = p;
 
-    return NGX_OK;
+    return p + text->len;
 }

@@ -71,16 +71,15 @@ static ngx_int_t ngx_access_token_push_optional(ngx_array_t *args,
     const ngx_access_token_t *t);
 
 
-const ngx_str_t  ngx_access_token_edge_fields[] = {
+const ngx_str_t
+    ngx_access_token_edge_fields[NGX_ACCESS_TOKEN_EDGE_FIELDS] =
+{
     ngx_string("h"), ngx_string("p"), ngx_string("q"), ngx_string("o"),
     ngx_string("g"), ngx_string("a"), ngx_string("s"), ngx_string("e"),
     ngx_string("u"), ngx_string("v"), ngx_string("n"), ngx_string("n1"),
     ngx_string("n2"), ngx_string("n3"), ngx_string("n4"), ngx_string("n5"),
     ngx_string("n6")
 };
-
-const ngx_uint_t  ngx_access_token_edge_nfields =
-    sizeof(ngx_access_token_edge_fields) / sizeof(ngx_str_t);
 
 
 /* The order is that in which a missing field is named. */

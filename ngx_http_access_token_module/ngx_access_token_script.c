@@ -161,6 +161,7 @@ ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
     "  return {3}\n"
     "end\n"
     LUA_PUBLISH
+    "redis.call('ZADD', KEYS[2], 0, ARGV[1])  -- edges change it, if it is\n"
     "redis.call('ZADD', KEYS[4], 0, ARGV[1])\n"
     "if ARGV[3] ~= '' then\n"
     "  redis.call('ZADD', KEYS[6], 0, ARGV[3])\n"

@@ -26,23 +26,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_access_token_call.h>
+#include <ngx_access_token_cache.h>
 
-
-#define NGX_ACCESS_TOKEN_LOAD_POOL  1024
-
-
-typedef struct {
-    ngx_pool_t                   *pool;         /* holds this, too */
-    u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
-    ngx_access_token_load_pt      handler;
-    void                         *data;
-} ngx_access_token_load_t;
-
-
-static void ngx_access_token_load_await_record(void *data, ngx_int_t rc,
-    const ngx_redis_reply_t *reply);
-static ngx_int_t ngx_access_token_load_read(ngx_access_token_load_t *load,
-    const ngx_redis_reply_t *reply, ngx_access_token_t *t);
 
 static ngx_access_token_call_t *ngx_access_token_store_begin(
     ngx_access_token_op_t *op, const ngx_access_token_owner_t *owner,
@@ -57,6 +42,8 @@ static void ngx_access_token_store_drop_at(ngx_access_token_call_t *call,
     time_t expires);
 static ngx_int_t ngx_access_token_store_send(ngx_access_token_call_t *call,
     const ngx_redis_script_t *script);
+static void ngx_access_token_store_await_change(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply);
 static void ngx_access_token_store_await_answer(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_access_token_store_answer(ngx_access_token_call_t *call,
@@ -74,164 +61,6 @@ ngx_access_token_store_init(ngx_access_token_store_t *store)
                     ngx_str_rbtree_insert_value);
 }
 
-
-/* --- load: what the edge asks for -------------------------------------- */
-
-ngx_int_t
-ngx_access_token_store_load(ngx_access_token_store_t *store, const u_char *id,
-    ngx_access_token_load_pt handler, void *data)
-{
-    ngx_str_t                *argv, name;
-    ngx_uint_t                i, argc;
-    ngx_pool_t               *pool;
-    ngx_access_token_load_t  *load;
-
-    pool = ngx_create_pool(NGX_ACCESS_TOKEN_LOAD_POOL, ngx_cycle->log);
-    if (pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    argc = 2 + ngx_access_token_edge_nfields;
-
-    load = ngx_palloc(pool, sizeof(ngx_access_token_load_t));
-    argv = ngx_palloc(pool, argc * sizeof(ngx_str_t));
-    if (load == NULL || argv == NULL) {
-        goto failed;
-    }
-
-    load->pool = pool;
-    load->handler = handler;
-    load->data = data;
-    ngx_memcpy(load->id, id, NGX_ACCESS_TOKEN_ID_LEN);
-
-    name.data = load->id;
-    name.len = NGX_ACCESS_TOKEN_ID_LEN;
-
-    ngx_str_set(&argv[0], "HMGET");
-
-    if (ngx_access_token_call_make_key(store, pool, 't', load->id, &name,
-                                       NULL, &argv[1])
-        != NGX_OK)
-    {
-        goto failed;
-    }
-
-    for (i = 2; i < argc; i++) {
-        argv[i] = ngx_access_token_edge_fields[i - 2];
-    }
-
-    if (ngx_redis_send(store->redis, &argv[1], argv, argc,
-                       ngx_access_token_load_await_record, load)
-        != NULL)
-    {
-        return NGX_AGAIN;
-    }
-
-failed:
-
-    ngx_destroy_pool(pool);
-
-    return NGX_ERROR;
-}
-
-
-static void
-ngx_access_token_load_await_record(void *data, ngx_int_t rc,
-    const ngx_redis_reply_t *reply)
-{
-    ngx_access_token_load_t *load = data;
-
-    ngx_access_token_t  *t;
-
-    t = ngx_pcalloc(load->pool, sizeof(ngx_access_token_t));
-
-    if (rc == NGX_OK) {
-        rc = (t != NULL) ? ngx_access_token_load_read(load, reply, t)
-                         : NGX_ERROR;
-    }
-
-    load->handler(load->data, rc, (rc == NGX_OK) ? t : NULL);
-
-    ngx_destroy_pool(load->pool);
-}
-
-
-static ngx_int_t
-ngx_access_token_load_read(ngx_access_token_load_t *load,
-    const ngx_redis_reply_t *reply, ngx_access_token_t *t)
-{
-    u_char                    tag[NGX_ACCESS_TOKEN_TAG_LEN];
-    ngx_int_t                 rc;
-    ngx_str_t                 field;
-    ngx_uint_t                i, found;
-    const ngx_redis_reply_t  *value;
-
-    if (reply->type != NGX_REDIS_ARRAY
-        || reply->nelts != ngx_access_token_edge_nfields)
-    {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "redis answered HMGET with something else "
-                      "while loading access token \"%*s\"",
-                      (size_t) NGX_ACCESS_TOKEN_ID_LEN, load->id);
-        return NGX_ERROR;
-    }
-
-    found = 0;
-
-    for (i = 0; i < reply->nelts; i++) {
-        value = &reply->elts[i];
-        field = ngx_access_token_edge_fields[i];
-
-        if (value->type == NGX_REDIS_NIL) {
-            rc = ngx_access_token_record_set(t, load->pool, &field, NULL);
-
-        } else if (value->type == NGX_REDIS_STRING) {
-            found = 1;
-            rc = ngx_access_token_record_set(t, load->pool, &field,
-                                             &value->str);
-        } else {
-            rc = NGX_DECLINED;
-        }
-
-        if (rc == NGX_DECLINED) {
-            goto damaged;
-        }
-
-        if (rc != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (!found) {
-        return NGX_DECLINED;
-    }
-
-    ngx_memcpy(t->id, load->id, NGX_ACCESS_TOKEN_ID_LEN);
-
-    if (ngx_access_token_record_check(t, 1, &field) != NGX_OK) {
-        goto damaged;
-    }
-
-    if (ngx_access_token_tag(&t->owner.organization, tag) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_memcmp(tag, load->id, NGX_ACCESS_TOKEN_TAG_LEN) != 0) {
-        ngx_str_set(&field, "o");
-        goto damaged;
-    }
-
-    return NGX_OK;
-
-damaged:
-
-    ngx_access_token_call_damaged(ngx_cycle->log, load->id, &field);
-
-    return NGX_ERROR;
-}
-
-
-/* --- one token: what the admin API asks for and changes ---------------- */
 
 ngx_int_t
 ngx_access_token_store_get(ngx_access_token_op_t *op,
@@ -547,7 +376,25 @@ ngx_access_token_store_send(ngx_access_token_call_t *call,
     const ngx_redis_script_t *script)
 {
     return ngx_access_token_call_eval(call, script,
-                                      ngx_access_token_store_await_answer);
+                                      script == &ngx_access_token_script_get
+                                      ? ngx_access_token_store_await_answer
+                                      : ngx_access_token_store_await_change);
+}
+
+
+/* It may have been made whatever came of the answer. */
+
+static void
+ngx_access_token_store_await_change(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply)
+{
+    ngx_access_token_call_t *call = data;
+
+    if (call->op->store->zone) {
+        ngx_access_token_cache_forget(call->op->store->zone, call->id);
+    }
+
+    ngx_access_token_store_await_answer(call, rc, reply);
 }
 
 

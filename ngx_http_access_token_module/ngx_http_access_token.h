@@ -67,6 +67,9 @@ typedef struct {
 typedef struct {
     ngx_access_token_store_t         store;
     ngx_redis_conf_t                 redis;
+    ngx_access_token_zone_conf_t     zone;
+    ngx_flag_t                       cache;
+    ngx_msec_t                       lease;
     ngx_str_t                        prefix;
     time_t                           max_lifetime;  /* 0: off */
     ngx_array_t                     *root;  /* u_char[32] each, or NULL */
@@ -101,6 +104,12 @@ char *ngx_http_access_token_conf_api_identity(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
 char *ngx_http_access_token_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_access_token_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_access_token_conf_cache(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_access_token_conf_last_use(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_access_token_conf_prefix(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -142,6 +151,14 @@ ngx_int_t ngx_http_access_token_access_handler(ngx_http_request_t *r);
 
 ngx_int_t ngx_http_access_token_result(ngx_http_request_t *r,
     ngx_access_token_verdict_e *verdict, const ngx_access_token_t **token);
+
+/*
+ * What the cache had to do with it.  NGX_DECLINED: nothing, since there was no
+ * token to be asked for.
+ */
+
+ngx_int_t ngx_http_access_token_cached(ngx_http_request_t *r,
+    ngx_access_token_cached_e *cached);
 
 /*
  * While a request waits, it reads, so that a client that goes away is

@@ -34,6 +34,7 @@ typedef struct {
     ngx_str_t                        token;     /* that lookup is about */
     ngx_access_token_verdict_e       verdict;   /* in the latest location */
     unsigned                         asked:1;
+    unsigned                         looked_up:1;
     unsigned                         waiting:1;
 } ngx_http_access_token_ctx_t;
 
@@ -222,6 +223,7 @@ ngx_http_access_token_ask(ngx_http_access_token_ctx_t *ctx,
     ctx->verdict = NGX_ACCESS_TOKEN_UNAVAILABLE;
     ctx->token = *token;
     ctx->asked = 1;
+    ctx->looked_up = 0;
 
     rc = ngx_access_token_parse(&amcf->store.token_prefix, token,
                                 &ctx->lookup.key);
@@ -234,6 +236,8 @@ ngx_http_access_token_ask(ngx_http_access_token_ctx_t *ctx,
     if (rc != NGX_OK) {
         return NGX_OK;
     }
+
+    ctx->looked_up = 1;
 
     rc = ngx_access_token_lookup(&amcf->store, &ctx->lookup);
 
@@ -567,6 +571,24 @@ ngx_http_access_token_result(ngx_http_request_t *r,
     if (ctx->verdict == NGX_ACCESS_TOKEN_ACTIVE) {
         *token = ctx->lookup.token;
     }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_access_token_cached(ngx_http_request_t *r,
+    ngx_access_token_cached_e *cached)
+{
+    ngx_http_access_token_ctx_t  *ctx;
+
+    ctx = ngx_http_access_token_find_ctx(r);
+
+    if (ctx == NULL || ctx->waiting || !ctx->looked_up) {
+        return NGX_DECLINED;
+    }
+
+    *cached = ctx->lookup.cached;
 
     return NGX_OK;
 }

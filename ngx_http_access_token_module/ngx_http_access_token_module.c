@@ -27,8 +27,9 @@ static ngx_http_complex_value_t *ngx_http_access_token_default_realm(
     ngx_conf_t *cf);
 static ngx_array_t *ngx_http_access_token_default_sources(ngx_conf_t *cf);
 static ngx_int_t ngx_http_access_token_init(ngx_conf_t *cf);
-static void ngx_http_access_token_init_store(ngx_conf_t *cf,
+static ngx_int_t ngx_http_access_token_init_store(ngx_conf_t *cf,
     ngx_http_access_token_main_conf_t *amcf);
+static ngx_int_t ngx_http_access_token_init_process(ngx_cycle_t *cycle);
 
 
 static ngx_command_t  ngx_http_access_token_commands[] = {
@@ -64,6 +65,27 @@ static ngx_command_t  ngx_http_access_token_commands[] = {
     { ngx_string("access_token_redis"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_access_token_conf_redis,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("access_token_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_access_token_conf_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("access_token_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_access_token_conf_cache,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("access_token_last_use"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_access_token_conf_last_use,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -129,7 +151,7 @@ ngx_module_t  ngx_http_access_token_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_access_token_init_process,    /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     NULL,                                  /* exit process */
@@ -152,6 +174,7 @@ ngx_http_access_token_create_main_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     amcf->redis.address = { 0, NULL };
+     *     amcf->zone.name = { 0, NULL };
      *     amcf->store.redis = NULL;
      *     amcf->prefix = { 0, NULL };
      *     amcf->root = NULL;
@@ -159,6 +182,11 @@ ngx_http_access_token_create_main_conf(ngx_conf_t *cf)
      */
 
     amcf->max_lifetime = NGX_CONF_UNSET;
+    amcf->cache = NGX_CONF_UNSET;
+    amcf->lease = NGX_CONF_UNSET_MSEC;
+    amcf->zone.max_age = NGX_CONF_UNSET_MSEC;
+    amcf->zone.negative = NGX_CONF_UNSET_MSEC;
+    amcf->zone.usage = NGX_CONF_UNSET;
 
     return amcf;
 }
@@ -174,6 +202,17 @@ ngx_http_access_token_init_main_conf(ngx_conf_t *cf, void *conf)
     }
 
     ngx_conf_init_value(amcf->max_lifetime, 365 * 86400);
+
+    if (amcf->zone.name.data == NULL) {
+        ngx_str_set(&amcf->zone.name, "access_token");
+        amcf->zone.size = 10 * 1024 * 1024;
+    }
+
+    ngx_conf_init_value(amcf->cache, 1);
+    ngx_conf_init_msec_value(amcf->lease, 1000);
+    ngx_conf_init_msec_value(amcf->zone.max_age, 60000);
+    ngx_conf_init_msec_value(amcf->zone.negative, 2000);
+    ngx_conf_init_value(amcf->zone.usage, 60);
 
     amcf->store.token_prefix = amcf->prefix;
 
@@ -347,10 +386,12 @@ ngx_http_access_token_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    ngx_http_access_token_init_store(cf, amcf);
-
     if (!amcf->used) {
         return NGX_OK;
+    }
+
+    if (ngx_http_access_token_init_store(cf, amcf) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
@@ -366,7 +407,7 @@ ngx_http_access_token_init(ngx_conf_t *cf)
 }
 
 
-static void
+static ngx_int_t
 ngx_http_access_token_init_store(ngx_conf_t *cf,
     ngx_http_access_token_main_conf_t *amcf)
 {
@@ -387,4 +428,55 @@ ngx_http_access_token_init_store(ngx_conf_t *cf,
     }
 
     ngx_access_token_store_init(&amcf->store);
+
+    amcf->store.zone = ngx_access_token_zone_create(cf, &amcf->zone,
+                                               &ngx_http_access_token_module);
+    if (amcf->store.zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (!amcf->cache) {
+        return NGX_OK;
+    }
+
+    amcf->redis.identify = 1;
+
+    amcf->store.lease = ngx_access_token_lease_create(cf, &amcf->store,
+                                                      &amcf->redis,
+                                                      amcf->lease);
+
+    return amcf->store.lease ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_access_token_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_access_token_main_conf_t  *amcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    amcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_access_token_module);
+
+    if (amcf == NULL || amcf->store.zone == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_access_token_zone_start(amcf->store.zone);
+
+    ngx_redis_count(amcf->store.redis,
+                    &ngx_access_token_zone_mine(amcf->store.zone)->redis);
+
+    if (amcf->store.lease
+        && ngx_access_token_lease_start(amcf->store.lease) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return amcf->zone.usage ? ngx_access_token_usage_start(&amcf->store)
+                            : NGX_OK;
 }

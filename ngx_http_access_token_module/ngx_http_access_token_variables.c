@@ -27,6 +27,8 @@ static ngx_int_t ngx_http_access_token_expires_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_access_token_verdict_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_access_token_cache_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static const ngx_access_token_t *ngx_http_access_token_of(
     ngx_http_request_t *r, ngx_http_variable_value_t *v);
 static void ngx_http_access_token_set_value(ngx_http_variable_value_t *v,
@@ -68,6 +70,9 @@ static ngx_http_variable_t  ngx_http_access_token_variables[] = {
 
     { ngx_string("access_token_verdict"), NULL,
       ngx_http_access_token_verdict_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("access_token_cache"), NULL,
+      ngx_http_access_token_cache_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
@@ -234,6 +239,38 @@ ngx_http_access_token_verdict_variable(ngx_http_request_t *r,
 
     default: /* NGX_ACCESS_TOKEN_UNAVAILABLE */
         ngx_str_set(&text, "unavailable");
+    }
+
+    ngx_http_access_token_set_value(v, text.data, text.len);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_access_token_cache_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                  text;
+    ngx_access_token_cached_e  cached;
+
+    if (ngx_http_access_token_cached(r, &cached) != NGX_OK) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    switch (cached) {
+
+    case NGX_ACCESS_TOKEN_HIT:
+        ngx_str_set(&text, "HIT");
+        break;
+
+    case NGX_ACCESS_TOKEN_MISS:
+        ngx_str_set(&text, "MISS");
+        break;
+
+    default: /* NGX_ACCESS_TOKEN_BYPASS */
+        ngx_str_set(&text, "BYPASS");
     }
 
     ngx_http_access_token_set_value(v, text.data, text.len);

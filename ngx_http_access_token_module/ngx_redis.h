@@ -7,9 +7,11 @@
  *
  *     ngx_redis_client.c   which connection, back-off, scripts
  *     ngx_redis_link.c     the connection on which Redis tells what changes
+ *     ngx_redis_address.c  from a name to addresses
  *     ngx_redis_connect.c  from an address to a server that takes commands
  *     ngx_redis_conn.c     one connection: pipeline, timeouts, failure
  *     ngx_redis_reply.c    bytes to replies, commands to bytes (hiredis)
+ *     ngx_redis_fault.c    what went wrong, in words for the log
  *
  * What always holds: a command that was taken is answered exactly once, later,
  * never from inside the call that sent it, unless it is cancelled.  Commands

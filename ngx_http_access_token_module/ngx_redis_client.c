@@ -11,9 +11,6 @@
  * nothing keeps an idle worker busy, and no crowd reconnects: each worker has
  * its own pause, with jitter.
  *
- * At each connect a name is resolved anew where there is a resolver, without
- * blocking; if that fails, the addresses known so far are used.
- *
  * A cluster will have several connections here and choose by key; Sentinels
  * will say the addresses that ngx_redis_open() opens.
  */
@@ -26,49 +23,36 @@
 #include <ngx_redis_internal.h>
 
 
-#define NGX_REDIS_PORT       6379
-
 /* The longest pause is under a second, jitter of a quarter included. */
 
 #define NGX_REDIS_PAUSE_MIN  50
 #define NGX_REDIS_PAUSE_MAX  750
 
 
-struct ngx_redis_s {
-    ngx_redis_conf_t   *conf;
-    ngx_redis_conn_t    conn;
-
-    ngx_str_t           host;               /* a name, or empty */
-    in_port_t           port;
-    ngx_addr_t         *addrs;
-    ngx_uint_t          naddrs;
-    ngx_pool_t         *pool;               /* of addrs; NULL: configuration */
-
-    ngx_msec_t          pause;              /* the last one; 0: all is well */
-    ngx_msec_t          until;              /* its end */
-    ngx_uint_t          gone;               /* the worker exits */
-};
-
-
-static ngx_uint_t ngx_redis_is_name(ngx_url_t *u);
 static void ngx_redis_cleanup(void *data);
 static ngx_redis_command_t *ngx_redis_command(ngx_redis_t *redis, size_t size,
     ngx_redis_handler_pt handler, void *data);
 static ngx_redis_command_t *ngx_redis_submit(ngx_redis_t *redis,
     ngx_redis_command_t *cmd, u_char *last);
 static void ngx_redis_open(ngx_redis_conn_t *conn);
-static ngx_int_t ngx_redis_resolve(ngx_redis_t *redis);
-static void ngx_redis_resolved(ngx_resolver_ctx_t *ctx);
-static ngx_int_t ngx_redis_take_addresses(ngx_redis_t *redis,
-    ngx_resolver_ctx_t *ctx);
+static ngx_int_t ngx_redis_greeted(ngx_redis_conn_t *conn);
 static void ngx_redis_lost(ngx_redis_conn_t *conn);
 static void ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
     const ngx_redis_reply_t *reply);
+static void ngx_redis_refuse(ngx_redis_conn_t *conn, const ngx_str_t *error);
+static void ngx_redis_time(ngx_redis_t *redis, ngx_redis_command_t *cmd);
 static ngx_int_t ngx_redis_send_eval(ngx_redis_conn_t *conn,
     ngx_redis_command_t *cmd);
 static void ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
     const ngx_redis_reply_t *reply);
 
+
+const ngx_uint_t  ngx_redis_latency_bounds[NGX_REDIS_LATENCIES - 1] = {
+    100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000,
+    500000, 1000000
+};
+
+static const ngx_str_t  ngx_redis_nobody = ngx_null_string;
 
 static ngx_str_t  ngx_redis_eval_name = ngx_string("EVAL");
 static ngx_str_t  ngx_redis_evalsha_name = ngx_string("EVALSHA");
@@ -77,7 +61,6 @@ static ngx_str_t  ngx_redis_evalsha_name = ngx_string("EVALSHA");
 ngx_redis_t *
 ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
 {
-    ngx_url_t            u;
     ngx_redis_t         *redis;
     ngx_pool_cleanup_t  *cln;
 
@@ -91,32 +74,19 @@ ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
         return NULL;
     }
 
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = conf->address;
-    u.default_port = NGX_REDIS_PORT;
-
-    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "%s in redis address \"%V\"",
-                           u.err ? u.err : "no memory", &u.url);
-        return NULL;
-    }
-
     redis->conf = conf;
-    redis->port = u.port;
-    redis->addrs = u.addrs;
-    redis->naddrs = u.naddrs;
 
-    if (ngx_redis_is_name(&u)) {
-        redis->host = u.host;
+    if (ngx_redis_place_init(cf, &redis->place, &conf->address) != NGX_OK) {
+        return NULL;
     }
 
     ngx_redis_conn_init(&redis->conn, conf);
 
     redis->conn.open = ngx_redis_open;
+    redis->conn.greeted = ngx_redis_greeted;
     redis->conn.done = ngx_redis_done;
     redis->conn.lost = ngx_redis_lost;
+    redis->conn.stats = &redis->stats;
     redis->conn.data = redis;
 
     cln->handler = ngx_redis_cleanup;
@@ -140,20 +110,7 @@ ngx_redis_cleanup(void *data)
 
     ngx_redis_conn_drop(&redis->conn);
 
-    if (redis->pool) {
-        ngx_destroy_pool(redis->pool);
-    }
-}
-
-
-static ngx_uint_t
-ngx_redis_is_name(ngx_url_t *u)
-{
-    if (u->family == AF_UNIX || u->host.data[0] == '[') {
-        return 0;
-    }
-
-    return ngx_inet_addr(u->host.data, u->host.len) == INADDR_NONE;
+    ngx_redis_place_free(&redis->place);
 }
 
 
@@ -259,6 +216,27 @@ ngx_redis_cancel(ngx_redis_command_t *cmd)
 }
 
 
+void
+ngx_redis_count(ngx_redis_t *redis, ngx_redis_stats_t *stats)
+{
+    redis->stats = stats;
+}
+
+
+ngx_uint_t
+ngx_redis_connection(ngx_redis_t *redis)
+{
+    return redis->conn.connects;
+}
+
+
+const ngx_str_t *
+ngx_redis_server(ngx_redis_t *redis)
+{
+    return redis->conn.ready ? &redis->conn.server : &ngx_redis_nobody;
+}
+
+
 /* A command with room for its bytes, unless it is of no use to send one. */
 
 static ngx_redis_command_t *
@@ -322,137 +300,16 @@ ngx_redis_open(ngx_redis_conn_t *conn)
 
     redis = conn->data;
 
-    if (ngx_redis_resolve(redis) == NGX_AGAIN) {
-        return;
-    }
-
-    ngx_redis_conn_open(conn, redis->addrs, redis->naddrs);
-}
-
-
-/* NGX_AGAIN: ngx_redis_resolved() opens, or has; NGX_DECLINED: no need to. */
-
-static ngx_int_t
-ngx_redis_resolve(ngx_redis_t *redis)
-{
-    ngx_redis_conf_t    *conf;
-    ngx_resolver_ctx_t  *ctx, temp;
-
-    conf = redis->conf;
-
-    if (redis->host.len == 0 || conf->resolver == NULL) {
-        return NGX_DECLINED;
-    }
-
-    temp.name = redis->host;
-
-    ctx = ngx_resolve_start(conf->resolver, &temp);
-
-    if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
-        return NGX_DECLINED;
-    }
-
-    ctx->name = redis->host;
-    ctx->handler = ngx_redis_resolved;
-    ctx->data = redis;
-    ctx->timeout = ngx_min(conf->resolver_timeout, conf->connect_timeout);
-
-    if (ngx_resolve_name(ctx) != NGX_OK) {
-        return NGX_DECLINED;
-    }
-
-    return NGX_AGAIN;
-}
-
-
-static void
-ngx_redis_resolved(ngx_resolver_ctx_t *ctx)
-{
-    ngx_redis_t       *redis;
-    ngx_redis_conn_t  *conn;
-
-    redis = ctx->data;
-    conn = &redis->conn;
-
-    if (ctx->state) {
-
-        if (ngx_redis_conn_tell(conn, NGX_REDIS_RESOLVE)) {
-            ngx_log_error(NGX_LOG_WARN, &conn->log, 0,
-                          "%V could not be resolved (%i: %s), its last known "
-                          "addresses are used", &ctx->name, ctx->state,
-                          ngx_resolver_strerror(ctx->state));
-        }
-
-    } else if (ngx_redis_take_addresses(redis, ctx) != NGX_OK) {
-        ngx_resolve_name_done(ctx);
-        ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0,
-                            "no memory for addresses");
-        return;
-    }
-
-    ngx_resolve_name_done(ctx);
-
-    ngx_redis_conn_open(conn, redis->addrs, redis->naddrs);
+    ngx_redis_place_open(&redis->place, conn);
 }
 
 
 static ngx_int_t
-ngx_redis_take_addresses(ngx_redis_t *redis, ngx_resolver_ctx_t *ctx)
+ngx_redis_greeted(ngx_redis_conn_t *conn)
 {
-    u_char      *p;
-    ngx_uint_t   i;
-    ngx_pool_t  *pool;
-    ngx_addr_t  *addrs;
-
-    pool = ngx_create_pool(1024, ngx_cycle->log);
-    if (pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    addrs = ngx_pcalloc(pool, ctx->naddrs * sizeof(ngx_addr_t));
-    if (addrs == NULL) {
-        goto failed;
-    }
-
-    for (i = 0; i < ctx->naddrs; i++) {
-
-        addrs[i].socklen = ctx->addrs[i].socklen;
-
-        addrs[i].sockaddr = ngx_palloc(pool, addrs[i].socklen);
-        if (addrs[i].sockaddr == NULL) {
-            goto failed;
-        }
-
-        ngx_memcpy(addrs[i].sockaddr, ctx->addrs[i].sockaddr,
-                   addrs[i].socklen);
-        ngx_inet_set_port(addrs[i].sockaddr, redis->port);
-
-        p = ngx_pnalloc(pool, NGX_SOCKADDR_STRLEN);
-        if (p == NULL) {
-            goto failed;
-        }
-
-        addrs[i].name.data = p;
-        addrs[i].name.len = ngx_sock_ntop(addrs[i].sockaddr,
-                                          addrs[i].socklen, p,
-                                          NGX_SOCKADDR_STRLEN, 1);
-    }
-
-    if (redis->pool) {
-        ngx_destroy_pool(redis->pool);
-    }
-
-    redis->pool = pool;
-    redis->addrs = addrs;
-    redis->naddrs = ctx->naddrs;
+    ngx_redis_conn_ready(conn);
 
     return NGX_OK;
-
-failed:
-
-    ngx_destroy_pool(pool);
-
-    return NGX_ERROR;
 }
 
 
@@ -463,12 +320,17 @@ ngx_redis_lost(ngx_redis_conn_t *conn)
 
     redis = conn->data;
 
-    redis->pause = redis->pause ? ngx_min(redis->pause * 2,
-                                          NGX_REDIS_PAUSE_MAX)
-                                : NGX_REDIS_PAUSE_MIN;
+    redis->until = ngx_current_msec + ngx_redis_pause(&redis->pause);
+}
 
-    redis->until = ngx_current_msec
-                   + redis->pause * (75 + ngx_random() % 51) / 100;
+
+ngx_msec_t
+ngx_redis_pause(ngx_msec_t *last)
+{
+    *last = *last ? ngx_min(*last * 2, NGX_REDIS_PAUSE_MAX)
+                  : NGX_REDIS_PAUSE_MIN;
+
+    return *last * (75 + ngx_random() % 51) / 100;
 }
 
 
@@ -476,11 +338,7 @@ static void
 ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
     const ngx_redis_reply_t *reply)
 {
-    size_t                      len;
-    u_char                      text[NGX_REDIS_ERROR_LEN];
-    ngx_uint_t                  fault;
-    ngx_redis_t                *redis;
-    const ngx_redis_refusal_t  *refusal;
+    ngx_redis_t  *redis;
 
     redis = conn->data;
 
@@ -491,30 +349,67 @@ ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
 
     redis->pause = 0;
 
-    if (reply->type != NGX_REDIS_ERROR) {
-        ngx_redis_finish(redis, cmd, reply);
-        return;
+    if (reply->type == NGX_REDIS_ERROR) {
+
+        if (cmd->script
+            && reply->str.len >= sizeof("NOSCRIPT") - 1
+            && ngx_strncmp(reply->str.data, "NOSCRIPT",
+                           sizeof("NOSCRIPT") - 1) == 0
+            && ngx_redis_send_eval(conn, cmd) == NGX_OK)
+        {
+            return;
+        }
+
+        ngx_redis_refuse(conn, &reply->str);
+        reply = NULL;
     }
 
-    if (cmd->script
-        && reply->str.len >= sizeof("NOSCRIPT") - 1
-        && ngx_strncmp(reply->str.data, "NOSCRIPT", sizeof("NOSCRIPT") - 1)
-           == 0
-        && ngx_redis_send_eval(conn, cmd) == NGX_OK)
-    {
-        return;
-    }
+    ngx_redis_time(redis, cmd);
+    ngx_redis_finish(redis, cmd, reply);
+}
 
-    refusal = ngx_redis_refusal(&reply->str, &fault);
+
+static void
+ngx_redis_refuse(ngx_redis_conn_t *conn, const ngx_str_t *error)
+{
+    size_t                      len;
+    u_char                      text[NGX_REDIS_ERROR_LEN];
+    ngx_uint_t                  fault;
+    const ngx_redis_refusal_t  *refusal;
+
+    refusal = ngx_redis_refusal(error, &fault);
 
     if (ngx_redis_conn_tell(conn, fault)) {
-        len = ngx_redis_error_text(&reply->str, text);
+        len = ngx_redis_error_text(error, text);
 
         ngx_log_error(NGX_LOG_ERR, &conn->log, 0,
                       "redis answered \"%*s\": %s", len, text, refusal->mend);
     }
+}
 
-    ngx_redis_finish(redis, cmd, NULL);
+
+static void
+ngx_redis_time(ngx_redis_t *redis, ngx_redis_command_t *cmd)
+{
+    ngx_uint_t          i, took;
+    ngx_redis_stats_t  *stats;
+
+    stats = redis->stats;
+
+    if (stats == NULL) {
+        return;
+    }
+
+    took = redis->conn.now - cmd->start;
+
+    for (i = 0; i < NGX_REDIS_LATENCIES - 1; i++) {
+        if (took <= ngx_redis_latency_bounds[i]) {
+            break;
+        }
+    }
+
+    ngx_redis_add(stats, latency[i], 1);
+    ngx_redis_add(stats, latency_sum, took);
 }
 
 
@@ -555,6 +450,12 @@ static void
 ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
     const ngx_redis_reply_t *reply)
 {
+    ngx_redis_add(redis->stats, commands, 1);
+
+    if (reply == NULL) {
+        ngx_redis_add(redis->stats, errors, 1);
+    }
+
     if (cmd->handler && !redis->gone) {
         cmd->handler(cmd->data, reply ? NGX_OK : NGX_ERROR, reply);
     }

@@ -33,9 +33,6 @@
 
 #define NGX_REDIS_SLOW_WAIT     10          /* timeouts, for its turn */
 
-#define NGX_REDIS_LOG_AT_MOST   1000        /* ms; one that comes and goes */
-#define NGX_REDIS_LOG_AGAIN     10000       /* ms; one that lasts */
-
 
 static void ngx_redis_conn_turn(ngx_event_t *ev);
 static void ngx_redis_conn_await_writable(ngx_event_t *wev);
@@ -49,8 +46,6 @@ static ngx_int_t ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
 static void ngx_redis_conn_next_slow(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_rest(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_close(ngx_redis_conn_t *conn);
-static u_char *ngx_redis_conn_log_error(ngx_log_t *log, u_char *buf,
-    size_t len);
 
 
 void
@@ -68,6 +63,17 @@ ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf)
 }
 
 
+int64_t
+ngx_redis_conn_clock(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+
 void
 ngx_redis_conn_submit(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd)
 {
@@ -75,20 +81,14 @@ ngx_redis_conn_submit(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd)
 
         /* the first command of this worker */
 
-        conn->log = *ngx_cycle->log;
-        conn->log.handler = ngx_redis_conn_log_error;
-        conn->log.data = conn;
-        conn->log.action = "connecting to";
-
-        conn->quiet = conn->log;
-        conn->quiet.log_level = ngx_min(conn->log.log_level, NGX_LOG_ALERT);
+        ngx_redis_conn_log(conn);
     }
 
     conn->ncommands++;
     conn->commands++;
 
     if (cmd->slow && conn->slow_out) {
-        cmd->start = ngx_current_msec;
+        cmd->start = ngx_redis_conn_clock();
         ngx_queue_insert_tail(&conn->slow, &cmd->queue);
         return;
     }
@@ -157,7 +157,10 @@ ngx_redis_conn_ready(ngx_redis_conn_t *conn)
     conn->opening = 0;
     conn->ready = 1;
     conn->take = ngx_redis_conn_take_reply;
-    conn->log.action = "talking to";
+    conn->connects++;
+
+    ngx_redis_add(*conn->stats, connects, 1);
+    ngx_redis_conn_acts(conn, NGX_REDIS_READY);
 
     ngx_post_event(&conn->turn, &ngx_posted_events);
 }
@@ -184,9 +187,9 @@ ngx_redis_conn_flush(ngx_redis_conn_t *conn)
     b = conn->out;
     c = conn->peer.connection;
 
-    /* the loop may have been busy: a stale clock would cut the timeout */
+    /* nginx' own clock may be stale: that would cut the timeout */
 
-    ngx_time_update();
+    conn->now = ngx_redis_conn_clock();
 
     while (c->write->ready) {
 
@@ -258,7 +261,7 @@ ngx_redis_conn_fill(ngx_redis_conn_t *conn)
             ngx_queue_insert_tail(&conn->sent, q);
 
             cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
-            cmd->start = ngx_current_msec;
+            cmd->start = conn->now;
         }
 
         size = ngx_min(b->end - b->last, cmd->last - cmd->pos);
@@ -284,6 +287,8 @@ ngx_redis_conn_await_bytes(ngx_event_t *rev)
         ngx_redis_conn_end(conn, "worker is shutting down");
         return;
     }
+
+    conn->now = ngx_redis_conn_clock();
 
     /* a timer may fire before what has arrived in time is read */
 
@@ -418,7 +423,7 @@ ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
     }
 
     if (reply->type != NGX_REDIS_ERROR) {
-        conn->told = 0;
+        conn->told &= NGX_REDIS_LASTING;
     }
 
     if (conn->down) {
@@ -441,7 +446,7 @@ ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
 static void
 ngx_redis_conn_next_slow(ngx_redis_conn_t *conn)
 {
-    ngx_msec_t            waited;
+    int64_t               waited;           /* milliseconds */
     ngx_queue_t          *q;
     ngx_redis_command_t  *cmd;
 
@@ -453,15 +458,15 @@ ngx_redis_conn_next_slow(ngx_redis_conn_t *conn)
 
         cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
 
-        waited = ngx_current_msec - cmd->start;
+        waited = (conn->now - cmd->start) / 1000;
 
         if (cmd->handler == NULL
-            || waited >= conn->conf->timeout * NGX_REDIS_SLOW_WAIT)
+            || waited >= (int64_t) conn->conf->timeout * NGX_REDIS_SLOW_WAIT)
         {
 
             if (cmd->handler && ngx_redis_conn_tell(conn, NGX_REDIS_BEHIND)) {
                 ngx_log_error(NGX_LOG_ERR, &conn->log, 0,
-                              "a slow script waited %M ms for its turn and "
+                              "a slow script waited %L ms for its turn and "
                               "was not sent, commands that wait: %ui",
                               waited, conn->ncommands);
             }
@@ -486,7 +491,7 @@ ngx_redis_conn_rest(ngx_redis_conn_t *conn)
 {
     ngx_queue_t          *q;
     ngx_event_t          *rev;
-    ngx_msec_int_t        left;
+    int64_t               left;             /* microseconds */
     ngx_redis_command_t  *cmd;
 
     rev = conn->peer.connection->read;
@@ -513,7 +518,7 @@ ngx_redis_conn_rest(ngx_redis_conn_t *conn)
     q = ngx_queue_head(&conn->sent);
     cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
 
-    left = cmd->start + conn->conf->timeout - ngx_current_msec;
+    left = cmd->start + (int64_t) conn->conf->timeout * 1000 - conn->now;
 
     if (left <= 0) {
         ngx_redis_conn_fail(conn, NGX_REDIS_TIMEOUT, NGX_ETIMEDOUT,
@@ -524,7 +529,7 @@ ngx_redis_conn_rest(ngx_redis_conn_t *conn)
     /* a timer that fires too early for the present head comes here again */
 
     if (!rev->timer_set) {
-        ngx_add_timer(rev, left);
+        ngx_add_timer(rev, (left + 999) / 1000);
     }
 }
 
@@ -533,7 +538,7 @@ ngx_redis_conn_rest(ngx_redis_conn_t *conn)
  * The other side, or nginx, ends the connection.  With nothing in flight that
  * is nobody's fault; commands that are not yet written get a new one.  But one
  * that never answered is no Redis: what accepts and closes would be asked
- * again without a pause.
+ * again without a pause.  And a link that ends is always a loss.
  */
 
 void
@@ -544,6 +549,7 @@ ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason)
     c = conn->peer.connection;
 
     if (!conn->ready
+        || conn->listens
         || !ngx_queue_empty(&conn->sent)
         || ((c->close || !conn->answered)
             && !ngx_queue_empty(&conn->waiting)))
@@ -567,37 +573,29 @@ ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason)
 
 
 void
-ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error)
-{
-    u_char                     *p, text[NGX_REDIS_ERROR_LEN + 256];
-    u_char                      safe[NGX_REDIS_ERROR_LEN];
-    size_t                      len;
-    ngx_uint_t                  fault;
-    const ngx_redis_refusal_t  *refusal;
-
-    refusal = ngx_redis_refusal(error, &fault);
-    len = ngx_redis_error_text(error, safe);
-
-    p = ngx_snprintf(text, sizeof(text) - 1, "redis answered \"%*s\": %s",
-                     len, safe, refusal->mend);
-    *p = '\0';
-
-    ngx_redis_conn_fail(conn, fault, 0, (char *) text);
-}
-
-
-void
 ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
     ngx_err_t err, const char *reason)
 {
     ngx_uint_t  level;
 
+    if (fault == NGX_REDIS_SHUTDOWN) {
+        level = NGX_LOG_INFO;
+
+    } else {
+        level = (fault == NGX_REDIS_RESET) ? NGX_LOG_WARN : NGX_LOG_ERR;
+        ngx_redis_add(*conn->stats, failures, 1);
+    }
+
     if (ngx_redis_conn_tell(conn, fault)) {
         conn->down = 1;
-        level = (fault == NGX_REDIS_SHUTDOWN) ? NGX_LOG_INFO : NGX_LOG_ERR;
 
-        ngx_log_error(level, &conn->log, err, "%s, commands failed: %ui",
-                      reason, conn->ncommands);
+        if (conn->listens) {
+            ngx_log_error(level, &conn->log, err, "%s", reason);
+
+        } else {
+            ngx_log_error(level, &conn->log, err, "%s, commands failed: %ui",
+                          reason, conn->ncommands);
+        }
     }
 
     conn->naddr++;
@@ -648,28 +646,6 @@ ngx_redis_conn_drop(ngx_redis_conn_t *conn)
 }
 
 
-ngx_uint_t
-ngx_redis_conn_tell(ngx_redis_conn_t *conn, ngx_uint_t fault)
-{
-    uint64_t    bit;
-    ngx_msec_t  quiet, since;
-
-    bit = (uint64_t) 1 << fault;
-    quiet = (conn->told & bit) ? NGX_REDIS_LOG_AGAIN : NGX_REDIS_LOG_AT_MOST;
-    since = ngx_current_msec - conn->logged[fault];
-
-    conn->told |= bit;
-
-    if (conn->logged[fault] && since < quiet) {
-        return 0;
-    }
-
-    conn->logged[fault] = ngx_current_msec;
-
-    return 1;
-}
-
-
 static void
 ngx_redis_conn_close(ngx_redis_conn_t *conn)
 {
@@ -692,32 +668,10 @@ ngx_redis_conn_close(ngx_redis_conn_t *conn)
     conn->take = NULL;
     conn->writing = NULL;
     conn->log.connection = 0;
-    conn->log.action = "connecting to";
+    conn->server.len = 0;
     conn->opening = 0;
     conn->ready = 0;
     conn->answered = 0;
-}
 
-
-static u_char *
-ngx_redis_conn_log_error(ngx_log_t *log, u_char *buf, size_t len)
-{
-    u_char            *p;
-    ngx_str_t         *name, *address;
-    ngx_redis_conn_t  *conn;
-
-    conn = log->data;
-    name = conn->peer.name;
-    address = &conn->conf->address;
-
-    p = ngx_snprintf(buf, len, " while %s redis \"%V\"", log->action,
-                     address);
-
-    if (name && (name->len != address->len
-                 || ngx_strncmp(name->data, address->data, name->len) != 0))
-    {
-        p = ngx_snprintf(p, buf + len - p, " at %V", name);
-    }
-
-    return p;
+    ngx_redis_conn_acts(conn, NGX_REDIS_CONNECTING);
 }

@@ -9,9 +9,9 @@
  *                  +--------------+--> fail
  *
  * An address that refuses is followed by the next one; only when all have
- * refused do the commands that wait fail.  The handshake is AUTH and SELECT,
- * sent in one write, each reply checked; without a password and a database
- * there is none.  One timer bounds it all, however many addresses there are.
+ * refused do the commands that wait fail.  The handshake is AUTH, SELECT and
+ * INFO, as configured, sent in one write, each reply checked; it may be empty.
+ * One timer bounds it all, however many addresses there are.
  *
  * TLS will come between await_connect and take_hello.
  */
@@ -37,6 +37,10 @@ static void ngx_redis_conn_await_connect(ngx_event_t *ev);
 static void ngx_redis_conn_connected(ngx_redis_conn_t *conn);
 static ngx_int_t ngx_redis_conn_take_hello(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
+static ngx_int_t ngx_redis_conn_take_info(ngx_redis_conn_t *conn,
+    const ngx_redis_reply_t *reply);
+static void ngx_redis_conn_identify(ngx_redis_conn_t *conn,
+    const ngx_str_t *info);
 
 
 void
@@ -47,6 +51,12 @@ ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
     conn->naddrs = naddrs;
     conn->tries = naddrs;
     conn->deadline = ngx_current_msec + conn->conf->connect_timeout;
+
+    if (conn->listens && (ngx_exiting || ngx_terminate)) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_SHUTDOWN, 0,
+                            "worker is shutting down");
+        return;
+    }
 
     if (ngx_redis_conn_prepare(conn) != NGX_OK) {
         ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0,
@@ -61,8 +71,6 @@ ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
 static ngx_int_t
 ngx_redis_conn_prepare(ngx_redis_conn_t *conn)
 {
-    conn->log.action = "connecting to";
-
     conn->pool = ngx_create_pool(1024, &conn->log);
     if (conn->pool == NULL) {
         return NGX_ERROR;
@@ -93,17 +101,20 @@ ngx_redis_conn_write_hello(ngx_redis_conn_t *conn)
 {
     u_char            *p, db[NGX_INT_T_LEN];
     size_t             len;
-    ngx_str_t          auth, select, number;
+    ngx_str_t          auth, select, number, info, section;
     ngx_redis_conf_t  *conf;
 
     conf = conn->conf;
 
     ngx_str_set(&auth, "AUTH");
     ngx_str_set(&select, "SELECT");
+    ngx_str_set(&info, "INFO");
+    ngx_str_set(&section, "server");
 
     len = ngx_redis_command_len(3, auth.len + conf->user.len
                                    + conf->password.len)
-          + ngx_redis_command_len(2, select.len + NGX_INT_T_LEN);
+          + ngx_redis_command_len(2, select.len + NGX_INT_T_LEN)
+          + ngx_redis_command_len(2, info.len + section.len);
 
     conn->out = ngx_create_temp_buf(conn->pool,
                                     ngx_max(len, NGX_REDIS_OUT_SIZE));
@@ -138,6 +149,16 @@ ngx_redis_conn_write_hello(ngx_redis_conn_t *conn)
         p = ngx_redis_write_bulk(p, &number);
     }
 
+    conn->identify = conf->identify;
+
+    if (conn->identify) {
+        conn->hello++;
+
+        p = ngx_redis_write_array(p, 2);
+        p = ngx_redis_write_bulk(p, &info);
+        p = ngx_redis_write_bulk(p, &section);
+    }
+
     conn->out->last = p;
 
     return NGX_OK;
@@ -170,6 +191,9 @@ ngx_redis_conn_connect(ngx_redis_conn_t *conn)
         }
 
         c = conn->peer.connection;
+
+        c->idle = conn->listens;
+        c->read->cancelable = conn->listens;
 
         ngx_add_timer(c->read, ngx_max((ngx_msec_int_t)
                                        (conn->deadline - ngx_current_msec),
@@ -291,12 +315,12 @@ ngx_redis_conn_connected(ngx_redis_conn_t *conn)
 
     (void) ngx_tcp_nodelay(conn->peer.connection);
 
-    conn->log.action = "greeting";
+    ngx_redis_conn_acts(conn, NGX_REDIS_GREETING);
 
     ngx_redis_conn_start(conn, ngx_redis_conn_take_hello);
 
     if (conn->hello == 0) {
-        ngx_redis_conn_ready(conn);
+        (void) conn->greeted(conn);
     }
 }
 
@@ -305,20 +329,102 @@ static ngx_int_t
 ngx_redis_conn_take_hello(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply)
 {
-    if (reply->type == NGX_REDIS_ERROR) {
+    if (conn->hello == 1 && conn->identify) {
+
+        if (ngx_redis_conn_take_info(conn, reply) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (reply->type == NGX_REDIS_ERROR) {
         ngx_redis_conn_refused(conn, &reply->str);
         return NGX_ERROR;
-    }
 
-    if (reply->type != NGX_REDIS_STATUS) {
+    } else if (reply->type != NGX_REDIS_STATUS) {
         ngx_redis_conn_fail(conn, NGX_REDIS_PROTOCOL, 0,
                             "bad reply to the handshake");
         return NGX_ERROR;
     }
 
     if (--conn->hello == 0) {
-        ngx_redis_conn_ready(conn);
+        return conn->greeted(conn);
     }
 
     return NGX_OK;
+}
+
+
+/* A server that does not tell who it is takes commands all the same. */
+
+static ngx_int_t
+ngx_redis_conn_take_info(ngx_redis_conn_t *conn,
+    const ngx_redis_reply_t *reply)
+{
+    size_t      len;
+    u_char      text[NGX_REDIS_ERROR_LEN];
+    ngx_str_t   answer;
+    ngx_uint_t  fault;
+
+    ngx_str_set(&answer, "no run_id");
+
+    if (reply->type == NGX_REDIS_STRING) {
+        ngx_redis_conn_identify(conn, &reply->str);
+
+        if (conn->server.len) {
+            conn->told &= ~((uint64_t) 1 << NGX_REDIS_UNNAMED);
+            return NGX_OK;
+        }
+
+    } else if (reply->type != NGX_REDIS_ERROR) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_PROTOCOL, 0,
+                            "bad reply to the handshake");
+        return NGX_ERROR;
+
+    } else {
+
+        if (ngx_redis_refusal(&reply->str, &fault)->drop) {
+            ngx_redis_conn_refused(conn, &reply->str);
+            return NGX_ERROR;
+        }
+
+        answer = reply->str;
+    }
+
+    if (ngx_redis_conn_tell(conn, NGX_REDIS_UNNAMED)) {
+        len = ngx_redis_error_text(&answer, text);
+
+        ngx_log_error(NGX_LOG_WARN, &conn->log, 0,
+                      "redis does not tell which server it is, it answered "
+                      "\"%*s\" to INFO server: give its user +info, "
+                      "see ACL SETUSER", len, text);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Of the line run_id:<40 hex digits>, which is not the first. */
+
+static void
+ngx_redis_conn_identify(ngx_redis_conn_t *conn, const ngx_str_t *info)
+{
+    u_char  *p, *last;
+
+    last = info->data + info->len;
+
+    p = ngx_strlcasestrn(info->data, last, (u_char *) "\nrun_id:",
+                         sizeof("\nrun_id:") - 2);
+    if (p == NULL) {
+        return;
+    }
+
+    p += sizeof("\nrun_id:") - 1;
+
+    if (last - p < NGX_REDIS_RUN_ID) {
+        return;
+    }
+
+    ngx_memcpy(conn->run_id, p, NGX_REDIS_RUN_ID);
+
+    conn->server.data = conn->run_id;
+    conn->server.len = NGX_REDIS_RUN_ID;
 }

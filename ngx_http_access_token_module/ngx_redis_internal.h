@@ -4,15 +4,16 @@
  *
  * What the files of the wire share, and nobody else sees:
  *
- *     client            decides where to: addresses, back-off, scripts
+ *     client, link      decide when and where to: back-off, scripts; news
  *       |  ^
- *     submit, open, fail | open, done, lost
+ *     submit, open, fail | open, greeted, done, lost
  *       v  |
  *     conn              one connection, made anew whenever it is needed
  *       |
  *     reader            bytes to replies; write_*: commands to bytes
  *
- * A command belongs to the connection from submit to done.
+ * A command belongs to the connection from submit to done.  Beside them: place,
+ * which knows the addresses, and fault, what to say in the log.
  */
 
 
@@ -48,8 +49,9 @@ struct ngx_redis_command_s {
 
     u_char                    *pos;         /* still to be written */
     u_char                    *last;
-    ngx_msec_t                 start;       /* of its writing, or in slow of
-                                               its waiting for its turn */
+    int64_t                    start;       /* of its writing, or in slow of
+                                               its waiting for its turn; as of
+                                               ngx_redis_conn_clock() */
 
     unsigned                   slow:1;
 };
@@ -71,9 +73,27 @@ typedef enum {
     NGX_REDIS_TIMEOUT,
     NGX_REDIS_CLOSED,
     NGX_REDIS_PROTOCOL,
+    NGX_REDIS_RESET,
+    NGX_REDIS_UNNAMED,
+    NGX_REDIS_UNTRACKED,
     NGX_REDIS_LOADING,                      /* and the rest of the table */
     NGX_REDIS_FAULTS = NGX_REDIS_LOADING + 32
 } ngx_redis_fault_e;
+
+
+/* These last whatever else is answered well. */
+
+#define NGX_REDIS_LASTING                                                     \
+    ((uint64_t) 1 << NGX_REDIS_UNNAMED | (uint64_t) 1 << NGX_REDIS_UNTRACKED)
+
+
+/* What a connection is doing, for the log. */
+
+typedef enum {
+    NGX_REDIS_CONNECTING = 0,
+    NGX_REDIS_GREETING,
+    NGX_REDIS_READY
+} ngx_redis_act_e;
 
 
 /* An error reply: by its first words, what is to be done about it. */
@@ -92,6 +112,24 @@ typedef ngx_int_t (*ngx_redis_conn_take_pt)(ngx_redis_conn_t *conn,
 
 
 /*
+ * Where a server is.  Addresses are those of the configuration until the name
+ * is resolved anew; then they lie in pool.
+ */
+
+typedef struct {
+    ngx_redis_conn_t          *conn;        /* that is being opened */
+    ngx_str_t                  host;        /* a name, or empty */
+    in_port_t                  port;
+    ngx_addr_t                *addrs;
+    ngx_uint_t                 naddrs;
+    ngx_pool_t                *pool;
+} ngx_redis_place_t;
+
+
+#define NGX_REDIS_RUN_ID  40                /* hex digits */
+
+
+/*
  * A connection has three states, told apart by its flags:
  *
  *     closed      neither; a waiting command makes it ask for an address
@@ -103,20 +141,25 @@ struct ngx_redis_conn_s {
     ngx_redis_conf_t          *conf;
 
     /*
-     * The ways up, to the client.  open: a command waits, answer with
-     * ngx_redis_conn_open() or _fail(), now or later.  done: the command is
-     * the client's again, with an error reply or another; with NULL, none
-     * came.  lost: the connection failed, its commands will be done next.
+     * The ways up, to the client or the link.  open: a command waits, answer
+     * with ngx_redis_conn_open() or _fail(), now or later.  greeted: the
+     * handshake is over, answer with ngx_redis_conn_ready(), now or later;
+     * NGX_ERROR: the connection is closed.  done: the command is the client's
+     * again, with an error reply or another; with NULL, none came.  lost: the
+     * connection failed, its commands will be done next.
      */
 
     void                       (*open)(ngx_redis_conn_t *conn);
+    ngx_int_t                  (*greeted)(ngx_redis_conn_t *conn);
     void                       (*done)(ngx_redis_conn_t *conn,
                                    ngx_redis_command_t *cmd,
                                    const ngx_redis_reply_t *reply);
     void                       (*lost)(ngx_redis_conn_t *conn);
     void                      *data;
 
-    ngx_addr_t                *addrs;       /* the client's */
+    ngx_redis_stats_t        **stats;       /* *stats may be NULL */
+
+    ngx_addr_t                *addrs;       /* of those above */
     ngx_uint_t                 naddrs;
     ngx_uint_t                 naddr;       /* the one in use, modulo naddrs */
     ngx_uint_t                 tries;
@@ -128,7 +171,10 @@ struct ngx_redis_conn_s {
     ngx_uint_t                 ncommands;   /* in all three */
     ngx_uint_t                 commands;    /* since the worker's start */
     ngx_uint_t                 writes;      /* the same: system calls */
+    ngx_uint_t                 connects;    /* the same: that became ready */
     ngx_redis_command_t       *writing;     /* last of sent, partly in out */
+
+    int64_t                    now;         /* of the last flush or read */
 
     ngx_event_t                turn;        /* posted: once a turn */
 
@@ -139,6 +185,8 @@ struct ngx_redis_conn_s {
     ngx_redis_reader_t        *reader;
     ngx_uint_t                 hello;       /* replies of the handshake due */
     ngx_redis_conn_take_pt     take;        /* NULL: not connected */
+    ngx_str_t                  server;      /* its run id, or empty */
+    u_char                     run_id[NGX_REDIS_RUN_ID];
 
     ngx_log_t                  log;
     ngx_log_t                  quiet;       /* alerts only */
@@ -150,10 +198,58 @@ struct ngx_redis_conn_s {
     unsigned                   answered:1;  /* a command, on this connection */
     unsigned                   down:1;      /* and the log says so */
     unsigned                   slow_out:1;  /* one is in waiting or in sent */
+    unsigned                   identify:1;  /* the handshake ends with INFO */
+    unsigned                   listens:1;   /* the link's: Redis talks, and
+                                               no worker lives for it */
 };
 
 
+/* There is one of these for all workers' commands, in configuration. */
+
+struct ngx_redis_s {
+    ngx_redis_conf_t          *conf;
+    ngx_redis_conn_t           conn;
+    ngx_redis_place_t          place;
+    ngx_redis_stats_t         *stats;       /* or NULL */
+
+    ngx_msec_t                 pause;       /* the last one; 0: all is well */
+    ngx_msec_t                 until;       /* its end */
+    ngx_uint_t                 gone;        /* the worker exits */
+};
+
+
+/* Adds to a number of the caller's, see ngx_redis_count(). */
+
+#define ngx_redis_add(stats, number, n)                                       \
+    if (stats) {                                                              \
+        (void) ngx_atomic_fetch_add(&(stats)->number, n);                     \
+    }
+
+
 #pragma GCC visibility push(hidden)
+
+
+/* --- client ------------------------------------------------------------ */
+
+/*
+ * How many milliseconds to wait after one more failure, with jitter.  last is
+ * what the length is computed from: 0 after what went well.
+ */
+
+ngx_msec_t ngx_redis_pause(ngx_msec_t *last);
+
+
+/* --- address ----------------------------------------------------------- */
+
+/* NGX_ERROR: after an emerg message that names the address. */
+
+ngx_int_t ngx_redis_place_init(ngx_conf_t *cf, ngx_redis_place_t *place,
+    const ngx_str_t *address);
+
+/* Finds addresses and calls ngx_redis_conn_open() or _fail(), maybe later. */
+
+void ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn);
+void ngx_redis_place_free(ngx_redis_place_t *place);
 
 
 /* --- conn -------------------------------------------------------------- */
@@ -175,23 +271,21 @@ void ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
 
 void ngx_redis_conn_drop(ngx_redis_conn_t *conn);
 
-/* Whether the fault is to be logged now, or was just a moment ago. */
+/* Microseconds, of a clock that nobody sets. */
 
-ngx_uint_t ngx_redis_conn_tell(ngx_redis_conn_t *conn, ngx_uint_t fault);
+int64_t ngx_redis_conn_clock(void);
 
 
 /*
  * For ngx_redis_connect.c.  start: the socket is connected, out goes out and
  * replies come to take; ready: they are those of commands from now on;
- * end: the other side or nginx closes; refused: an error reply that leaves
- * the server of no use.
+ * end: the other side or nginx closes.
  */
 
 void ngx_redis_conn_start(ngx_redis_conn_t *conn,
     ngx_redis_conn_take_pt take);
 void ngx_redis_conn_ready(ngx_redis_conn_t *conn);
 void ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason);
-void ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error);
 
 
 /* --- connect ----------------------------------------------------------- */
@@ -219,6 +313,30 @@ ngx_int_t ngx_redis_reader_next(ngx_redis_reader_t *reader,
     const ngx_redis_reply_t **reply);
 const char *ngx_redis_reader_error(ngx_redis_reader_t *reader);
 
+/* Room for a command of argc arguments that are len bytes in sum. */
+
+#define ngx_redis_command_len(argc, len)                                      \
+    ((len) + ((argc) + 1) * (sizeof("$\r\n\r\n") - 1 + NGX_SIZE_T_LEN))
+
+u_char *ngx_redis_write_array(u_char *p, ngx_uint_t n);
+u_char *ngx_redis_write_bulk(u_char *p, const ngx_str_t *s);
+
+
+/* --- fault ------------------------------------------------------------- */
+
+/* The logs of a connection, from now on. */
+
+void ngx_redis_conn_log(ngx_redis_conn_t *conn);
+void ngx_redis_conn_acts(ngx_redis_conn_t *conn, ngx_redis_act_e act);
+
+/* Whether the fault is to be logged now, or was just a moment ago. */
+
+ngx_uint_t ngx_redis_conn_tell(ngx_redis_conn_t *conn, ngx_uint_t fault);
+
+/* Fails for an error reply that leaves the server of no use. */
+
+void ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error);
+
 /* Never NULL; fault is its number for ngx_redis_conn_tell(). */
 
 const ngx_redis_refusal_t *ngx_redis_refusal(const ngx_str_t *error,
@@ -230,14 +348,6 @@ const ngx_redis_refusal_t *ngx_redis_refusal(const ngx_str_t *error,
 
 size_t ngx_redis_error_text(const ngx_str_t *error,
     u_char text[NGX_REDIS_ERROR_LEN]);
-
-/* Room for a command of argc arguments that are len bytes in sum. */
-
-#define ngx_redis_command_len(argc, len)                                      \
-    ((len) + ((argc) + 1) * (sizeof("$\r\n\r\n") - 1 + NGX_SIZE_T_LEN))
-
-u_char *ngx_redis_write_array(u_char *p, ngx_uint_t n);
-u_char *ngx_redis_write_bulk(u_char *p, const ngx_str_t *s);
 
 
 #pragma GCC visibility pop

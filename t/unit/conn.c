@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * What stands below the client: a connection that keeps its commands until the
- * test answers them or fails, and the little of nginx that is called besides.
- * Redis is a Unix socket, so no name is ever resolved.
+ * What stands below the client and the link: a connection that keeps its
+ * commands until the test answers them or fails, and the little of nginx that
+ * is called besides.  Bytes are the arguments, each with a space behind it.
  */
 
 
@@ -16,18 +16,33 @@
 #include "unit.h"
 
 
+#define UNIT_OUT  1024
+
+
+static void unit_close(ngx_redis_conn_t *conn);
+
+
 ngx_redis_conn_t  *unit_conn;
 ngx_uint_t         unit_told;
+ngx_uint_t         unit_opened;
+ngx_uint_t         unit_fault;
+ngx_event_t       *unit_timer;
 
-volatile ngx_msec_t  ngx_current_msec;
+volatile ngx_msec_t    ngx_current_msec;
+ngx_queue_t            ngx_posted_events;
+ngx_rbtree_t           ngx_event_timer_rbtree;
+ngx_uint_t             ngx_exiting;
+sig_atomic_t           ngx_terminate;
 
 
 void
 ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf)
 {
     conn->conf = conf;
+    conn->turn.log = &conn->log;
 
     ngx_queue_init(&conn->waiting);
+    ngx_queue_init(&ngx_posted_events);
 
     unit_conn = conn;
 }
@@ -79,7 +94,23 @@ void
 ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
     ngx_uint_t naddrs)
 {
-    abort();
+    conn->addrs = addrs;
+    conn->naddrs = naddrs;
+
+    conn->pool = ngx_create_pool(UNIT_OUT, ngx_cycle->log);
+    conn->out = ngx_palloc(conn->pool, sizeof(ngx_buf_t));
+    conn->out->start = ngx_palloc(conn->pool, UNIT_OUT);
+    conn->out->end = conn->out->start + UNIT_OUT;
+
+    unit_opened++;
+}
+
+
+void
+ngx_redis_conn_ready(ngx_redis_conn_t *conn)
+{
+    conn->opening = 0;
+    conn->ready = 1;
 }
 
 
@@ -87,7 +118,74 @@ void
 ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
     ngx_err_t err, const char *reason)
 {
-    abort();
+    unit_fault = fault;
+
+    unit_close(conn);
+    conn->lost(conn);
+}
+
+
+void
+ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error)
+{
+    ngx_redis_conn_fail(conn, NGX_REDIS_LOADING, 0, "refused");
+}
+
+
+static void
+unit_close(ngx_redis_conn_t *conn)
+{
+    if (conn->pool) {
+        ngx_destroy_pool(conn->pool);
+        conn->pool = NULL;
+    }
+
+    conn->opening = 0;
+    conn->ready = 0;
+    conn->take = NULL;
+}
+
+
+void
+unit_run_posted(void)
+{
+    ngx_queue_t  *q;
+    ngx_event_t  *ev;
+
+    while (!ngx_queue_empty(&ngx_posted_events)) {
+        q = ngx_queue_head(&ngx_posted_events);
+        ev = ngx_queue_data(q, ngx_event_t, queue);
+
+        ngx_delete_posted_event(ev);
+
+        if (ev != &unit_conn->turn) {
+            ev->handler(ev);
+        }
+    }
+}
+
+
+ngx_msec_t
+unit_run_timer(void)
+{
+    ngx_msec_t    after;
+    ngx_event_t  *ev;
+
+    ev = unit_timer;
+
+    if (ev == NULL) {
+        return 0;
+    }
+
+    after = ev->timer.key - ngx_current_msec;
+
+    unit_timer = NULL;
+    ev->timer_set = 0;
+    ngx_current_msec += after;
+
+    ev->handler(ev);
+
+    return after;
 }
 
 
@@ -98,14 +196,44 @@ ngx_redis_conn_drop(ngx_redis_conn_t *conn)
 }
 
 
+void
+ngx_redis_conn_log(ngx_redis_conn_t *conn)
+{
+}
+
+
+ngx_int_t
+ngx_redis_place_init(ngx_conf_t *cf, ngx_redis_place_t *place,
+    const ngx_str_t *address)
+{
+    return NGX_OK;
+}
+
+
+void
+ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
+{
+    ngx_redis_conn_open(conn, NULL, 0);
+}
+
+
+void
+ngx_redis_place_free(ngx_redis_place_t *place)
+{
+    abort();
+}
+
+
 const ngx_redis_refusal_t *
 ngx_redis_refusal(const ngx_str_t *error, ngx_uint_t *fault)
 {
     static const ngx_redis_refusal_t  refusal = { ngx_null_string, "", 0 };
+    static const ngx_redis_refusal_t  loading = { ngx_null_string, "", 1 };
 
     *fault = NGX_REDIS_LOADING;
 
-    return &refusal;
+    return (ngx_strncmp(error->data, "LOADING", sizeof("LOADING") - 1) == 0)
+           ? &loading : &refusal;
 }
 
 
@@ -126,7 +254,10 @@ ngx_redis_write_array(u_char *p, ngx_uint_t n)
 u_char *
 ngx_redis_write_bulk(u_char *p, const ngx_str_t *s)
 {
-    return ngx_cpymem(p, s->data, s->len);
+    p = ngx_cpymem(p, s->data, s->len);
+    *p++ = ' ';
+
+    return p;
 }
 
 
@@ -161,15 +292,6 @@ ngx_pool_cleanup_add(ngx_pool_t *pool, size_t size)
 }
 
 
-ngx_int_t
-ngx_parse_url(ngx_pool_t *pool, ngx_url_t *u)
-{
-    u->family = AF_UNIX;
-
-    return NGX_OK;
-}
-
-
 void
 ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     const char *fmt, ...)
@@ -177,67 +299,43 @@ ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
 }
 
 
-void ngx_cdecl
-ngx_conf_log_error(ngx_uint_t level, ngx_conf_t *cf, ngx_err_t err,
-    const char *fmt, ...)
-{
-}
-
-
-in_addr_t
-ngx_inet_addr(u_char *text, size_t len)
-{
-    abort();
-}
-
-
-void
-ngx_inet_set_port(struct sockaddr *sa, in_port_t port)
-{
-    abort();
-}
-
-
-size_t
-ngx_sock_ntop(struct sockaddr *sa, socklen_t socklen, u_char *text, size_t len,
-    ngx_uint_t port)
-{
-    abort();
-}
-
-
-ngx_resolver_ctx_t *
-ngx_resolve_start(ngx_resolver_t *r, ngx_resolver_ctx_t *temp)
-{
-    abort();
-}
-
-
-ngx_int_t
-ngx_resolve_name(ngx_resolver_ctx_t *ctx)
-{
-    abort();
-}
-
-
-void
-ngx_resolve_name_done(ngx_resolver_ctx_t *ctx)
-{
-    abort();
-}
-
-
-char *
-ngx_resolver_strerror(ngx_int_t err)
-{
-    abort();
-}
-
-
 u_char * ngx_cdecl
 ngx_sprintf(u_char *buf, const char *fmt, ...)
 {
-    abort();
+    va_list  args;
+
+    if (strcmp(fmt, "%L") != 0) {
+        abort();
+    }
+
+    va_start(args, fmt);
+    buf += vsprintf((char *) buf, "%ld", args);
+    va_end(args);
+
+    return buf;
+}
+
+
+u_char *
+ngx_cpystrn(u_char *dst, u_char *src, size_t n)
+{
+    return dst + snprintf((char *) dst, n, "%s", src);
+}
+
+
+/* There is one timer at most, that of a link's pause. */
+
+void
+ngx_rbtree_insert(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
+{
+    unit_timer = ngx_rbtree_data(node, ngx_event_t, timer);
+}
+
+
+void
+ngx_rbtree_delete(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
+{
+    unit_timer = NULL;
 }
 
 

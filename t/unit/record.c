@@ -348,9 +348,9 @@ test_edge_fields(void)
 
     tap_test("an edge asks for what it needs and for the whole name");
 
-    tap_is(ngx_access_token_edge_nfields, 17, "fields");
+    tap_is(NGX_ACCESS_TOKEN_EDGE_FIELDS, 17, "fields");
 
-    for (len = 0, i = 0; i < ngx_access_token_edge_nfields; i++) {
+    for (len = 0, i = 0; i < NGX_ACCESS_TOKEN_EDGE_FIELDS; i++) {
         len += sprintf(got + len, "%.*s ",
                        (int) ngx_access_token_edge_fields[i].len,
                        (char *) ngx_access_token_edge_fields[i].data);
@@ -362,7 +362,7 @@ test_edge_fields(void)
 
     ngx_memzero(&t, sizeof(t));
 
-    for (i = 0; i < ngx_access_token_edge_nfields; i++) {
+    for (i = 0; i < NGX_ACCESS_TOKEN_EDGE_FIELDS; i++) {
         name = ngx_access_token_edge_fields[i];
 
         for (j = 0; j < unit_nrecord; j++) {

@@ -139,8 +139,11 @@ size_t unit_encode(u_char *p, uint32_t c);
 
 /* --- conn.c */
 
-extern ngx_redis_conn_t  *unit_conn;        /* of the last client created */
+extern ngx_redis_conn_t  *unit_conn;        /* of the last one created */
 extern ngx_uint_t         unit_told;        /* faults that were to be logged */
+extern ngx_uint_t         unit_opened;      /* how often a connection was */
+extern ngx_uint_t         unit_fault;       /* the last one */
+extern ngx_event_t       *unit_timer;       /* that is set, or NULL */
 
 /* Answers the command that waits longest; NULL: none may wait. */
 
@@ -149,6 +152,11 @@ void unit_answer(const ngx_redis_reply_t *reply);
 /* The connection fails, and with it all that wait. */
 
 void unit_fail_conn(void);
+
+/* Events but the connection's own; and the timer, which makes it that late. */
+
+void unit_run_posted(void);
+ngx_msec_t unit_run_timer(void);
 
 
 #endif /* _UNIT_H_INCLUDED_ */

@@ -1,0 +1,532 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * The cache: records in the zone.  See ngx_access_token_zone.h for a picture.
+ *
+ *     find     reads without the lock, and copies; if a change came between,
+ *              it reads once more with the lock
+ *     put      into the newest slot; if none is free, the oldest record goes
+ *     forget   one more generation of the bucket, and the record goes
+ *     flush    one more epoch: all that is there is of another one
+ *
+ * A record becomes the newest again when it is used, unless it is among the
+ * newest quarter anyway: so the records that are used most are not moved at
+ * all.
+ *
+ * Ids that are not in Redis have places of their own, one for each hash: so a
+ * flood of them pushes out nothing but each other.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_access_token_zone.h>
+
+
+/* What was copied out of the zone, and is the reader's own. */
+
+typedef struct {
+    ngx_access_token_slot_t       slot;
+    uint32_t                      index;
+    u_char                        text[NGX_ACCESS_TOKEN_TEXT_MAX];
+                                                /* if it is not in the slot */
+} ngx_access_token_copy_t;
+
+
+static ngx_int_t ngx_access_token_cache_read(ngx_access_token_zone_t *zone,
+    const u_char *id, uint32_t hash, ngx_access_token_copy_t *copy);
+static ngx_int_t ngx_access_token_cache_walk(ngx_access_token_zone_t *zone,
+    const u_char *id, uint32_t head, ngx_access_token_copy_t *copy);
+static ngx_int_t ngx_access_token_cache_gather(ngx_access_token_zone_t *zone,
+    ngx_access_token_copy_t *copy);
+static ngx_int_t ngx_access_token_cache_absent(ngx_access_token_zone_t *zone,
+    const u_char *id, uint32_t hash, int64_t now);
+static ngx_access_token_t *ngx_access_token_cache_record(ngx_pool_t *pool,
+    const ngx_access_token_copy_t *copy);
+static void ngx_access_token_cache_touch(ngx_access_token_zone_t *zone,
+    const ngx_access_token_copy_t *copy);
+
+static void ngx_access_token_cache_absent_locked(
+    ngx_access_token_zone_t *zone, const u_char *id, int64_t sent);
+
+
+static ngx_inline ngx_uint_t
+ngx_access_token_claimed(const ngx_access_token_zone_t *zone)
+{
+    return zone->source != 0
+           && *(volatile uint64_t *) &zone->header->source == zone->source;
+}
+
+
+void
+ngx_access_token_cache_stamp(ngx_access_token_zone_t *zone, const u_char *id,
+    ngx_access_token_stamp_t *stamp)
+{
+    ngx_access_token_bucket_t  *bucket;
+
+    bucket = ngx_access_token_bucket(zone,
+                                     ngx_access_token_zone_hash(zone, id));
+
+    stamp->generation = __atomic_load_n(&bucket->generation, __ATOMIC_ACQUIRE);
+    stamp->epoch = __atomic_load_n(&zone->header->epoch, __ATOMIC_ACQUIRE);
+}
+
+
+ngx_uint_t
+ngx_access_token_cache_current(ngx_access_token_zone_t *zone, const u_char *id,
+    const ngx_access_token_stamp_t *stamp)
+{
+    ngx_access_token_stamp_t  now;
+
+    ngx_access_token_cache_stamp(zone, id, &now);
+
+    return now.generation == stamp->generation && now.epoch == stamp->epoch;
+}
+
+
+/* --- find -------------------------------------------------------------- */
+
+ngx_int_t
+ngx_access_token_cache_find(ngx_access_token_zone_t *zone, const u_char *id,
+    int64_t now, ngx_pool_t *pool, ngx_access_token_t **t)
+{
+    uint32_t                   hash;
+    ngx_int_t                  rc;
+    ngx_access_token_copy_t    copy;
+    ngx_access_token_header_t  *header;
+
+    header = zone->header;
+
+    if (!ngx_access_token_claimed(zone)) {
+        return NGX_AGAIN;
+    }
+
+    hash = ngx_access_token_zone_hash(zone, id);
+
+    rc = ngx_access_token_cache_read(zone, id, hash, &copy);
+
+    if (rc == NGX_AGAIN) {
+        ngx_access_token_zone_lock(zone);
+        rc = ngx_access_token_cache_read(zone, id, hash, &copy);
+        ngx_access_token_zone_unlock(zone);
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_access_token_cache_absent(zone, id, hash, now);
+    }
+
+    if (copy.slot.epoch != __atomic_load_n(&header->epoch, __ATOMIC_ACQUIRE)
+        || now - copy.slot.sent >= zone->max_age)
+    {
+        return NGX_AGAIN;
+    }
+
+    if (header->moves - copy.slot.touched > zone->nslots / 4) {
+        ngx_access_token_cache_touch(zone, &copy);
+    }
+
+    *t = ngx_access_token_cache_record(pool, &copy);
+
+    return *t ? NGX_OK : NGX_ERROR;
+}
+
+
+/* NGX_OK, NGX_DECLINED; NGX_AGAIN: the bucket was changed meanwhile. */
+
+static ngx_int_t
+ngx_access_token_cache_read(ngx_access_token_zone_t *zone, const u_char *id,
+    uint32_t hash, ngx_access_token_copy_t *copy)
+{
+    uint32_t                    seq;
+    ngx_int_t                   rc;
+    ngx_access_token_bucket_t  *bucket;
+
+    bucket = ngx_access_token_bucket(zone, hash);
+
+    seq = __atomic_load_n(&bucket->seq, __ATOMIC_ACQUIRE);
+
+    if (seq & 1) {
+        return NGX_AGAIN;
+    }
+
+    rc = ngx_access_token_cache_walk(zone, id, bucket->head, copy);
+
+    if (!ngx_access_token_unchanged(&bucket->seq, seq)) {
+        return NGX_AGAIN;
+    }
+
+    return rc;
+}
+
+
+/* What is read here may change under us; so an index is looked at twice. */
+
+static ngx_int_t
+ngx_access_token_cache_walk(ngx_access_token_zone_t *zone, const u_char *id,
+    uint32_t head, ngx_access_token_copy_t *copy)
+{
+    uint32_t                  index;
+    ngx_uint_t                n;
+    ngx_access_token_slot_t  *slot;
+
+    index = head;
+
+    for (n = 0; n < NGX_ACCESS_TOKEN_CHAIN_MAX; n++) {
+
+        if (index == 0) {
+            return NGX_DECLINED;
+        }
+
+        if (index > zone->nslots) {
+            return NGX_AGAIN;
+        }
+
+        slot = &zone->slots[index];
+
+        if (ngx_memcmp(slot->id, id, NGX_ACCESS_TOKEN_ID_LEN) == 0) {
+            copy->slot = *slot;
+            copy->index = index;
+
+            return ngx_access_token_cache_gather(zone, copy);
+        }
+
+        index = *(volatile uint32_t *) &slot->next;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_access_token_cache_gather(ngx_access_token_zone_t *zone,
+    ngx_access_token_copy_t *copy)
+{
+    size_t                    len, n;
+    u_char                   *p;
+    uint32_t                  index;
+    ngx_access_token_more_t  *more;
+
+    len = (size_t) copy->slot.organization + copy->slot.group
+          + copy->slot.name;
+
+    if (len <= NGX_ACCESS_TOKEN_SLOT_TEXT) {
+        return NGX_OK;
+    }
+
+    if (len > NGX_ACCESS_TOKEN_TEXT_MAX) {
+        return NGX_AGAIN;
+    }
+
+    p = ngx_cpymem(copy->text, copy->slot.text, NGX_ACCESS_TOKEN_SLOT_TEXT);
+    len -= NGX_ACCESS_TOKEN_SLOT_TEXT;
+
+    for (index = copy->slot.more; len; index = more->more) {
+
+        if (index == 0 || index > zone->nslots) {
+            return NGX_AGAIN;
+        }
+
+        more = (ngx_access_token_more_t *) &zone->slots[index];
+
+        n = ngx_min(len, NGX_ACCESS_TOKEN_MORE_TEXT);
+        p = ngx_cpymem(p, more->text, n);
+        len -= n;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_access_token_cache_absent(ngx_access_token_zone_t *zone, const u_char *id,
+    uint32_t hash, int64_t now)
+{
+    uint32_t                    seq;
+    ngx_uint_t                  same;
+    ngx_access_token_absent_t  *place, absent;
+
+    place = ngx_access_token_absent(zone, hash);
+
+    seq = __atomic_load_n(&place->seq, __ATOMIC_ACQUIRE);
+
+    absent = *place;
+
+    same = (ngx_memcmp(absent.id, id, NGX_ACCESS_TOKEN_ID_LEN) == 0);
+
+    if (!same || (seq & 1) || !ngx_access_token_unchanged(&place->seq, seq)) {
+        return NGX_AGAIN;
+    }
+
+    if (absent.epoch != __atomic_load_n(&zone->header->epoch, __ATOMIC_ACQUIRE)
+        || now - absent.sent >= zone->negative)
+    {
+        return NGX_AGAIN;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_access_token_t *
+ngx_access_token_cache_record(ngx_pool_t *pool,
+    const ngx_access_token_copy_t *copy)
+{
+    size_t                          len;
+    u_char                         *p;
+    const u_char                   *text;
+    ngx_access_token_t             *t;
+    const ngx_access_token_slot_t  *slot;
+
+    slot = &copy->slot;
+
+    len = (size_t) slot->organization + slot->group + slot->name;
+    text = (len <= NGX_ACCESS_TOKEN_SLOT_TEXT) ? slot->text : copy->text;
+
+    t = ngx_palloc(pool, sizeof(ngx_access_token_t)
+                         + NGX_ACCESS_TOKEN_USER_LEN + len);
+    if (t == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(t->id, slot->id, NGX_ACCESS_TOKEN_ID_LEN);
+    ngx_memcpy(t->digest, slot->digest, NGX_ACCESS_TOKEN_DIGEST_LEN);
+    ngx_memcpy(t->previous, slot->previous, NGX_ACCESS_TOKEN_DIGEST_LEN);
+
+    /* what the edge does not load is not set */
+
+    ngx_memzero((u_char *) t + NGX_ACCESS_TOKEN_HEAD,
+                sizeof(ngx_access_token_t) - NGX_ACCESS_TOKEN_HEAD);
+
+    t->previous_until = (time_t) slot->previous_until;
+    t->expires = (time_t) slot->expires;
+    t->version = slot->version;
+    t->admin = slot->admin;
+    t->revoked = slot->revoked;
+    t->used = slot->used;
+
+    p = (u_char *) t + sizeof(ngx_access_token_t);
+
+    t->technical_user.data = p;
+    t->technical_user.len = NGX_ACCESS_TOKEN_USER_LEN;
+    p = ngx_cpymem(p, slot->user, NGX_ACCESS_TOKEN_USER_LEN);
+
+    ngx_memcpy(p, text, len);
+
+    t->owner.organization.data = p;
+    t->owner.organization.len = slot->organization;
+    p += slot->organization;
+
+    t->owner.group.data = p;
+    t->owner.group.len = slot->group;
+    p += slot->group;
+
+    t->name.data = p;
+    t->name.len = slot->name;
+
+    return t;
+}
+
+
+/* It is no loss if another one holds the lock: the next use will do it. */
+
+static void
+ngx_access_token_cache_touch(ngx_access_token_zone_t *zone,
+    const ngx_access_token_copy_t *copy)
+{
+    ngx_access_token_slot_t  *slot;
+
+    if (!ngx_access_token_zone_trylock(zone)) {
+        return;
+    }
+
+    slot = ngx_access_token_slots_find_locked(zone, copy->slot.id);
+
+    if (slot) {
+        ngx_access_token_slots_touch_locked(zone, slot);
+    }
+
+    ngx_access_token_zone_unlock(zone);
+}
+
+
+/* --- put --------------------------------------------------------------- */
+
+ngx_int_t
+ngx_access_token_cache_put(ngx_access_token_zone_t *zone, const u_char *id,
+    const ngx_access_token_stamp_t *stamp, int64_t sent,
+    const ngx_access_token_t *t)
+{
+    uint32_t                  used;
+    ngx_uint_t                current;
+    ngx_access_token_slot_t  *slot;
+
+    if (!ngx_access_token_claimed(zone)) {
+        return NGX_DECLINED;
+    }
+
+    ngx_access_token_zone_lock(zone);
+
+    current = ngx_access_token_cache_current(zone, id, stamp);
+
+#if (NGX_ACCESS_TOKEN_MUTATION == 2)
+    current = 1;
+#endif
+
+    if (!current) {
+        ngx_access_token_zone_unlock(zone);
+        ngx_access_token_count(zone->counters->refusals);
+        return NGX_DECLINED;
+    }
+
+    used = 0;
+
+    /* it is there still if it is too old, or of another epoch */
+
+    slot = ngx_access_token_slots_find_locked(zone, id);
+    if (slot) {
+        used = slot->used;
+        ngx_access_token_slots_remove_locked(zone, slot);
+    }
+
+    if (t) {
+        ngx_access_token_slots_put_locked(zone, id,
+                                        ngx_access_token_zone_hash(zone, id),
+                                        sent, used, t);
+
+    } else {
+        ngx_access_token_cache_absent_locked(zone, id, sent);
+    }
+
+    ngx_access_token_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_access_token_cache_absent_locked(ngx_access_token_zone_t *zone,
+    const u_char *id, int64_t sent)
+{
+    ngx_access_token_absent_t  *absent;
+
+    absent = ngx_access_token_absent(zone,
+                                     ngx_access_token_zone_hash(zone, id));
+
+    ngx_access_token_begin(&absent->seq);
+
+    absent->epoch = zone->header->epoch;
+    absent->sent = sent;
+    ngx_memcpy(absent->id, id, NGX_ACCESS_TOKEN_ID_LEN);
+
+    ngx_access_token_end(&absent->seq);
+}
+
+
+/* --- forget ------------------------------------------------------------ */
+
+void
+ngx_access_token_cache_forget(ngx_access_token_zone_t *zone, const u_char *id)
+{
+    uint32_t                    hash;
+    ngx_access_token_slot_t    *slot;
+    ngx_access_token_absent_t  *absent;
+    ngx_access_token_bucket_t  *bucket;
+
+    hash = ngx_access_token_zone_hash(zone, id);
+    bucket = ngx_access_token_bucket(zone, hash);
+    absent = ngx_access_token_absent(zone, hash);
+
+    ngx_access_token_zone_lock(zone);
+
+    __atomic_store_n(&bucket->generation, bucket->generation + 1,
+                     __ATOMIC_RELEASE);
+
+    slot = ngx_access_token_slots_find_locked(zone, id);
+    if (slot) {
+        ngx_access_token_slots_remove_locked(zone, slot);
+    }
+
+    if (ngx_memcmp(absent->id, id, NGX_ACCESS_TOKEN_ID_LEN) == 0) {
+        ngx_access_token_begin(&absent->seq);
+        absent->epoch = 0;
+        ngx_access_token_end(&absent->seq);
+    }
+
+    ngx_access_token_zone_unlock(zone);
+}
+
+
+/* --- all of it --------------------------------------------------------- */
+
+void
+ngx_access_token_cache_flush(ngx_access_token_zone_t *zone,
+    ngx_access_token_cause_e cause)
+{
+    ngx_access_token_zone_lock(zone);
+
+    __atomic_store_n(&zone->header->epoch, zone->header->epoch + 1,
+                     __ATOMIC_RELEASE);
+
+    ngx_access_token_zone_unlock(zone);
+
+    ngx_access_token_count(zone->counters->flushes[cause]);
+}
+
+
+void
+ngx_access_token_cache_claim(ngx_access_token_zone_t *zone, uint64_t source)
+{
+    ngx_uint_t  other;
+
+    zone->source = source;
+
+    ngx_access_token_zone_lock(zone);
+
+    other = (zone->header->source != source);
+
+    if (other) {
+        __atomic_store_n(&zone->header->epoch, zone->header->epoch + 1,
+                         __ATOMIC_RELEASE);
+        zone->header->source = source;
+        zone->header->heard = 0;
+    }
+
+    ngx_access_token_zone_unlock(zone);
+
+    if (other) {
+        ngx_access_token_count(
+            zone->counters->flushes[NGX_ACCESS_TOKEN_SOURCE]);
+    }
+}
+
+
+const u_char *
+ngx_access_token_cache_edge(ngx_access_token_zone_t *zone)
+{
+    return zone->header->edge;
+}
+
+
+int64_t
+ngx_access_token_cache_heard(ngx_access_token_zone_t *zone)
+{
+    return __atomic_load_n(&zone->header->heard, __ATOMIC_ACQUIRE);
+}
+
+
+void
+ngx_access_token_cache_hear(ngx_access_token_zone_t *zone, int64_t until)
+{
+    if (!ngx_access_token_claimed(zone)) {
+        return;
+    }
+
+    ngx_access_token_zone_lock(zone);
+
+    if (zone->header->heard < until) {
+        zone->header->heard = until;
+    }
+
+    ngx_access_token_zone_unlock(zone);
+}

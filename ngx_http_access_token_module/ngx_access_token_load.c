@@ -1,0 +1,272 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * What the edge asks for: one record, with one HMGET.
+ *
+ * A read tells what one server says, and a server that has been replaced does
+ * not know that it has been.  Under a lease a plain read will do; without one
+ * a write goes before it, on the same connection: if that is accepted, the
+ * server is in charge, and the read is of no earlier time.  A record that is
+ * not whole, or whose organization does not fit its id, is an error that names
+ * it, never a guess.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_access_token_call.h>
+
+
+#define NGX_ACCESS_TOKEN_LOAD_POOL  2048
+
+/* of a record or a fence: a prefix of 32 bytes at most */
+
+#define NGX_ACCESS_TOKEN_KEY_LEN    (32 + sizeof("t:{}:") - 1                 \
+                                     + NGX_ACCESS_TOKEN_TAG_LEN               \
+                                     + NGX_ACCESS_TOKEN_ID_LEN)
+
+
+static ngx_redis_command_t *ngx_access_token_load_send_fence(
+    ngx_access_token_load_t *load);
+static void ngx_access_token_load_await_fence(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply);
+static ngx_redis_command_t *ngx_access_token_load_send_read(
+    ngx_access_token_load_t *load);
+static void ngx_access_token_load_await_record(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply);
+static ngx_int_t ngx_access_token_load_read(ngx_access_token_load_t *load,
+    const ngx_redis_reply_t *reply, ngx_access_token_t *t);
+static ngx_int_t ngx_access_token_load_tag(const ngx_str_t *organization,
+    const u_char *id);
+
+
+ngx_int_t
+ngx_access_token_load(ngx_access_token_store_t *store,
+    ngx_access_token_load_t *load, ngx_uint_t fenced)
+{
+    ngx_redis_command_t  *cmd;
+
+    load->store = store;
+    load->fenced = fenced;
+    load->fence = 0;
+
+    cmd = NULL;
+
+    if (fenced) {
+        cmd = ngx_access_token_load_send_fence(load);
+        if (cmd == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_access_token_load_send_read(load) == NULL) {
+
+        if (cmd) {
+            ngx_redis_cancel(cmd);
+        }
+
+        return NGX_ERROR;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+/*
+ * The deletion of a key that is not there.  It changes nothing, and yet is
+ * refused wherever a write is: by a replica, and by a primary that has too few
+ * of them (but not by one that is merely full, unlike SET or MULTI).
+ */
+
+static ngx_redis_command_t *
+ngx_access_token_load_send_fence(ngx_access_token_load_t *load)
+{
+    u_char                    buf[NGX_ACCESS_TOKEN_KEY_LEN];
+    ngx_str_t                 argv[2];
+    ngx_access_token_store_t  *store;
+
+    store = load->store;
+
+    ngx_str_set(&argv[0], "DEL");
+
+    argv[1].data = buf;
+    argv[1].len = ngx_sprintf(buf, "%Vz:{%*s}", &store->key_prefix,
+                              (size_t) NGX_ACCESS_TOKEN_TAG_LEN, load->id)
+                  - buf;
+
+    return ngx_redis_send(store->redis, &argv[1], argv, 2,
+                          ngx_access_token_load_await_fence, load);
+}
+
+
+static void
+ngx_access_token_load_await_fence(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply)
+{
+    ngx_access_token_load_t *load = data;
+
+    if (rc == NGX_OK && reply->type == NGX_REDIS_INTEGER) {
+        load->fence = ngx_redis_connection(load->store->redis);
+    }
+}
+
+
+static ngx_redis_command_t *
+ngx_access_token_load_send_read(ngx_access_token_load_t *load)
+{
+    u_char                    *p, buf[NGX_ACCESS_TOKEN_KEY_LEN];
+    ngx_str_t                  argv[2 + NGX_ACCESS_TOKEN_EDGE_FIELDS];
+    ngx_access_token_store_t  *store;
+
+    store = load->store;
+
+    p = ngx_cpymem(buf, store->key_prefix.data, store->key_prefix.len);
+    *p++ = 't'; *p++ = ':'; *p++ = '{';
+    p = ngx_cpymem(p, load->id, NGX_ACCESS_TOKEN_TAG_LEN);
+    *p++ = '}'; *p++ = ':';
+    p = ngx_cpymem(p, load->id, NGX_ACCESS_TOKEN_ID_LEN);
+
+    ngx_str_set(&argv[0], "HMGET");
+
+    argv[1].data = buf;
+    argv[1].len = p - buf;
+
+    ngx_memcpy(&argv[2], ngx_access_token_edge_fields,
+               NGX_ACCESS_TOKEN_EDGE_FIELDS * sizeof(ngx_str_t));
+
+    return ngx_redis_send(store->redis, &argv[1], argv,
+                          2 + NGX_ACCESS_TOKEN_EDGE_FIELDS,
+                          ngx_access_token_load_await_record, load);
+}
+
+
+/* Whatever is copied for a reply lies in one pool, until the next one. */
+
+static void
+ngx_access_token_load_await_record(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply)
+{
+    ngx_access_token_load_t *load = data;
+
+    ngx_access_token_t         t;
+    ngx_access_token_store_t  *store;
+
+    store = load->store;
+
+    if (load->fenced
+        && (load->fence == 0
+            || load->fence != ngx_redis_connection(store->redis)))
+    {
+        rc = NGX_ERROR;
+    }
+
+    if (rc == NGX_OK && store->pool == NULL) {
+        store->pool = ngx_create_pool(NGX_ACCESS_TOKEN_LOAD_POOL,
+                                      ngx_cycle->log);
+        if (store->pool == NULL) {
+            rc = NGX_ERROR;
+        }
+    }
+
+    if (rc == NGX_OK) {
+        ngx_memzero(&t, sizeof(ngx_access_token_t));
+        rc = ngx_access_token_load_read(load, reply, &t);
+    }
+
+    load->handler(load, rc, (rc == NGX_OK) ? &t : NULL);
+
+    if (store->pool) {
+        ngx_reset_pool(store->pool);
+    }
+}
+
+
+static ngx_int_t
+ngx_access_token_load_read(ngx_access_token_load_t *load,
+    const ngx_redis_reply_t *reply, ngx_access_token_t *t)
+{
+    ngx_int_t                 rc;
+    ngx_str_t                 field;
+    ngx_uint_t                i, found;
+    ngx_pool_t               *pool;
+    const ngx_redis_reply_t  *value;
+
+    pool = load->store->pool;
+
+    if (reply->type != NGX_REDIS_ARRAY
+        || reply->nelts != NGX_ACCESS_TOKEN_EDGE_FIELDS)
+    {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "redis answered HMGET with something else "
+                      "while loading access token \"%*s\"",
+                      (size_t) NGX_ACCESS_TOKEN_ID_LEN, load->id);
+        return NGX_ERROR;
+    }
+
+    found = 0;
+
+    for (i = 0; i < reply->nelts; i++) {
+        value = &reply->elts[i];
+        field = ngx_access_token_edge_fields[i];
+
+        if (value->type == NGX_REDIS_NIL) {
+            rc = ngx_access_token_record_set(t, pool, &field, NULL);
+
+        } else if (value->type == NGX_REDIS_STRING) {
+            found = 1;
+            rc = ngx_access_token_record_set(t, pool, &field, &value->str);
+        } else {
+            rc = NGX_DECLINED;
+        }
+
+        if (rc == NGX_DECLINED) {
+            goto damaged;
+        }
+
+        if (rc != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (!found) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(t->id, load->id, NGX_ACCESS_TOKEN_ID_LEN);
+
+    if (ngx_access_token_record_check(t, 1, &field) != NGX_OK) {
+        goto damaged;
+    }
+
+    rc = ngx_access_token_load_tag(&t->owner.organization, load->id);
+
+    if (rc == NGX_DECLINED) {
+        ngx_str_set(&field, "o");
+        goto damaged;
+    }
+
+    return rc;
+
+damaged:
+
+    ngx_access_token_call_damaged(ngx_cycle->log, load->id, &field);
+
+    return NGX_ERROR;
+}
+
+
+/* NGX_OK: the id has the organization's tag; NGX_DECLINED, NGX_ERROR. */
+
+static ngx_int_t
+ngx_access_token_load_tag(const ngx_str_t *organization, const u_char *id)
+{
+    u_char  tag[NGX_ACCESS_TOKEN_TAG_LEN];
+
+    if (ngx_access_token_tag(organization, tag) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_memcmp(tag, id, NGX_ACCESS_TOKEN_TAG_LEN) == 0 ? NGX_OK
+                                                              : NGX_DECLINED;
+}

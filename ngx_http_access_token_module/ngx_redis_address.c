@@ -1,0 +1,216 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * From the configured address to those that a connection may try.  At each
+ * connect a name is resolved anew where there is a resolver, without blocking;
+ * if that fails, the addresses known so far are used.
+ *
+ * A place belongs to one connection, whose address stays where it is until the
+ * next ngx_redis_place_open().
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_redis_internal.h>
+
+
+#define NGX_REDIS_PORT  6379
+
+
+static ngx_uint_t ngx_redis_is_name(ngx_url_t *u);
+static ngx_int_t ngx_redis_resolve(ngx_redis_place_t *place);
+static void ngx_redis_resolved(ngx_resolver_ctx_t *ctx);
+static ngx_int_t ngx_redis_take_addresses(ngx_redis_place_t *place,
+    ngx_resolver_ctx_t *ctx);
+
+
+ngx_int_t
+ngx_redis_place_init(ngx_conf_t *cf, ngx_redis_place_t *place,
+    const ngx_str_t *address)
+{
+    ngx_url_t  u;
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = *address;
+    u.default_port = NGX_REDIS_PORT;
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "%s in redis address \"%V\"",
+                           u.err ? u.err : "no memory", &u.url);
+        return NGX_ERROR;
+    }
+
+    place->port = u.port;
+    place->addrs = u.addrs;
+    place->naddrs = u.naddrs;
+
+    if (ngx_redis_is_name(&u)) {
+        place->host = u.host;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_redis_is_name(ngx_url_t *u)
+{
+    if (u->family == AF_UNIX || u->host.data[0] == '[') {
+        return 0;
+    }
+
+    return ngx_inet_addr(u->host.data, u->host.len) == INADDR_NONE;
+}
+
+
+void
+ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
+{
+    place->conn = conn;
+
+    if (ngx_redis_resolve(place) == NGX_AGAIN) {
+        return;
+    }
+
+    ngx_redis_conn_open(conn, place->addrs, place->naddrs);
+}
+
+
+void
+ngx_redis_place_free(ngx_redis_place_t *place)
+{
+    if (place->pool) {
+        ngx_destroy_pool(place->pool);
+        place->pool = NULL;
+    }
+}
+
+
+/* NGX_AGAIN: ngx_redis_resolved() opens, or has; NGX_DECLINED: no need to. */
+
+static ngx_int_t
+ngx_redis_resolve(ngx_redis_place_t *place)
+{
+    ngx_redis_conf_t    *conf;
+    ngx_resolver_ctx_t  *ctx, temp;
+
+    conf = place->conn->conf;
+
+    if (place->host.len == 0 || conf->resolver == NULL) {
+        return NGX_DECLINED;
+    }
+
+    temp.name = place->host;
+
+    ctx = ngx_resolve_start(conf->resolver, &temp);
+
+    if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
+        return NGX_DECLINED;
+    }
+
+    ctx->name = place->host;
+    ctx->handler = ngx_redis_resolved;
+    ctx->data = place;
+    ctx->cancelable = place->conn->listens;
+    ctx->timeout = ngx_min(conf->resolver_timeout, conf->connect_timeout);
+
+    if (ngx_resolve_name(ctx) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_redis_resolved(ngx_resolver_ctx_t *ctx)
+{
+    ngx_redis_conn_t   *conn;
+    ngx_redis_place_t  *place;
+
+    place = ctx->data;
+    conn = place->conn;
+
+    if (ctx->state) {
+
+        if (ngx_redis_conn_tell(conn, NGX_REDIS_RESOLVE)) {
+            ngx_log_error(NGX_LOG_WARN, &conn->log, 0,
+                          "%V could not be resolved (%i: %s), its last known "
+                          "addresses are used", &ctx->name, ctx->state,
+                          ngx_resolver_strerror(ctx->state));
+        }
+
+    } else if (ngx_redis_take_addresses(place, ctx) != NGX_OK) {
+        ngx_resolve_name_done(ctx);
+        ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0,
+                            "no memory for addresses");
+        return;
+    }
+
+    ngx_resolve_name_done(ctx);
+
+    ngx_redis_conn_open(conn, place->addrs, place->naddrs);
+}
+
+
+static ngx_int_t
+ngx_redis_take_addresses(ngx_redis_place_t *place, ngx_resolver_ctx_t *ctx)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+    ngx_pool_t  *pool;
+    ngx_addr_t  *addrs;
+
+    pool = ngx_create_pool(1024, ngx_cycle->log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    addrs = ngx_pcalloc(pool, ctx->naddrs * sizeof(ngx_addr_t));
+    if (addrs == NULL) {
+        goto failed;
+    }
+
+    for (i = 0; i < ctx->naddrs; i++) {
+
+        addrs[i].socklen = ctx->addrs[i].socklen;
+
+        addrs[i].sockaddr = ngx_palloc(pool, addrs[i].socklen);
+        if (addrs[i].sockaddr == NULL) {
+            goto failed;
+        }
+
+        ngx_memcpy(addrs[i].sockaddr, ctx->addrs[i].sockaddr,
+                   addrs[i].socklen);
+        ngx_inet_set_port(addrs[i].sockaddr, place->port);
+
+        p = ngx_pnalloc(pool, NGX_SOCKADDR_STRLEN);
+        if (p == NULL) {
+            goto failed;
+        }
+
+        addrs[i].name.data = p;
+        addrs[i].name.len = ngx_sock_ntop(addrs[i].sockaddr,
+                                          addrs[i].socklen, p,
+                                          NGX_SOCKADDR_STRLEN, 1);
+    }
+
+    ngx_redis_place_free(place);
+
+    place->pool = pool;
+    place->addrs = addrs;
+    place->naddrs = ctx->naddrs;
+
+    return NGX_OK;
+
+failed:
+
+    ngx_destroy_pool(pool);
+
+    return NGX_ERROR;
+}
