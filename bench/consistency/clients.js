@@ -348,7 +348,7 @@ class Clients {
 
     this.recent = this.recent.filter((t) => t.touched > since && !t.done);
 
-    if (this.recent.length && random.chance(0.7)) {
+    if (this.recent.length && random.chance(0.6)) {
       return random.pick(this.recent);
     }
 
@@ -368,6 +368,7 @@ class Clients {
       if (read.status !== 200 && read.status !== 401) {
         break;
       }
+      await sleep(1);
     }
   }
 

@@ -309,7 +309,6 @@ class Servers {
             access_token on;
             root ${prefix}/html;
           }
-          ${this.cached ? 'location = /status { access_token_status; }' : ''}
         }
       }
     `);
