@@ -319,7 +319,7 @@ class Clients {
     let connection = new Connection(this.servers.ports[edge]);
 
     while (this.reads) {
-      const token = this.choose(random);
+      const token = this.choose(edge, random);
 
       if (!token) {
         await sleep(20);
@@ -343,12 +343,19 @@ class Clients {
     connection.close();
   }
 
-  choose(random) {
+  choose(edge, random) {
     const since = now() - RECENT;
 
     this.recent = this.recent.filter((t) => t.touched > since && !t.done);
 
-    if (this.recent.length && random.chance(0.6)) {
+    if (random.chance(0.3)) {
+      const struck = this.recent.filter((t) => t.struck === edge);
+
+      if (struck.length) {
+        return random.pick(struck);
+      }
+    }
+    if (this.recent.length && random.chance(0.5)) {
       return random.pick(this.recent);
     }
 
@@ -394,6 +401,7 @@ class Clients {
     const other = EDGES.find((e) => e !== edge);
 
     await Promise.all(tokens.map(async (token) => {
+      token.struck = edge;
       await this.change(token, random.pick(['revoke', 'revoke', 'delete',
                                             'rotate']), other);
       this.retire(token);
