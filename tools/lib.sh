@@ -10,7 +10,8 @@ PATH=$PATH:/usr/sbin:/sbin
 module=ngx_http_access_token_module
 
 # SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer;
-# NGINX_SOURCE=DIR builds against an upstream source tree, and nginx with it.
+# NGINX_SOURCE=DIR builds against an upstream source tree, and nginx with it;
+# MUTATION=N builds one of the faults that bench/consistency has to find.
 
 out=$root/build
 if [ -n "${NGINX_SOURCE:-}" ]; then
@@ -20,6 +21,9 @@ if [ -n "${NGINX_SOURCE:-}" ]; then
 fi
 if [ -n "${SANITIZE:-}" ]; then
     out+=/sanitized
+fi
+if [ -n "${MUTATION:-}" ]; then
+    out+=/mutation-$MUTATION
 fi
 
 module_so=$out/$module.so
