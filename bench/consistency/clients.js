@@ -63,6 +63,9 @@ class Clients {
     this.lives = true;      /* new changes are made */
     this.reads = true;
     this.running = [];
+    this.held = null;       /* no change is begun until this is done */
+    this.only = null;       /* the edge by which all changes go */
+    this.pending = 0;       /* changes under way */
   }
 
   start() {
@@ -88,6 +91,24 @@ class Clients {
 
   /* --- changes ---------------------------------------------------------- */
 
+  /* Waits for the changes under way; others wait for release(). */
+  async hold() {
+    let free;
+
+    this.held = new Promise((done) => { free = done; });
+    this.free = free;
+    while (this.pending) {
+      await sleep(10);
+    }
+  }
+
+  /* Changes go on, by way of one edge if it is given. */
+  release(edge = null) {
+    this.only = edge;
+    this.held = null;
+    this.free();
+  }
+
   async api(edge, method, path, body) {
     const headers = { Authorization: `Bearer ${this.servers.credential}` };
 
@@ -97,6 +118,15 @@ class Clients {
     return this.pools[edge].request(method, `/api/organizations/${path}`,
                                     headers,
                                     body && JSON.stringify(body));
+  }
+
+  /* Which edge a change that wants to go by this one goes by. */
+  async enter(edge) {
+    while (this.held) {
+      await this.held;
+    }
+    this.pending++;
+    return this.only || edge;
   }
 
   outcome(status) {
@@ -112,7 +142,8 @@ class Clients {
    * A new token, or null; seconds: how long it is good.  The gateway takes
    * whole seconds.
    */
-  async create(edge, random, seconds = 86400) {
+  async create(wanted, random, seconds = 86400) {
+    const edge = await this.enter(wanted);
     const organization = random.pick(ORGANIZATIONS);
     const owner = random.chance(0.5) ? organization
       : `${organization}/groups/${random.pick(['dev', 'ops'])}`;
@@ -153,6 +184,7 @@ class Clients {
   }
 
   end(change, answer) {
+    this.pending--;
     change.start = Math.min(change.start, answer.begin);
     change.end = answer.end;
     change.status = answer.status;
@@ -165,7 +197,8 @@ class Clients {
   }
 
   /* more: grace in seconds of rotate, lifetime in seconds of patch. */
-  async change(token, kind, edge, more = {}) {
+  async change(token, kind, wanted, more = {}) {
+    const edge = await this.enter(wanted);
     const change = {
       kind, edge, start: now(), end: Infinity, outcome: 'unknown',
     };

@@ -91,8 +91,8 @@ class Faults {
     return this.servers.proxy({ door: edge, ...what });
   }
 
-  prepare(edge, random) {
-    return this.clients.prepare(edge, TOKENS, random);
+  prepare(edge, random, count = TOKENS) {
+    return this.clients.prepare(edge, count, random);
   }
 }
 
@@ -236,7 +236,7 @@ const ofEdge = {
 
   /* A worker dies in the middle of what it does, and another takes its place. */
   async 'kill-worker'(edge, random) {
-    await this.during('kill-worker', [edge], ['unavailable', 'lost'], '',
+    await this.during('kill-worker', [edge], ['lost'], '',
       async (fault) => {
         const worker = random.pick(this.servers.workers(edge));
 
@@ -308,9 +308,9 @@ const ofRedis = {
 
     await this.during('stop-redis', [], ['unavailable'], `${lasts | 0} ms`,
       async () => {
-        this.servers.redis.primary.kill('SIGSTOP');
+        this.servers.process('primary').kill('SIGSTOP');
         await sleep(lasts);
-        this.servers.redis.primary.kill('SIGCONT');
+        this.servers.process('primary').kill('SIGCONT');
       });
   },
 
@@ -319,9 +319,9 @@ const ofRedis = {
 
     await this.during('kill-redis', [], ['unavailable'], `${away | 0} ms away`,
       async () => {
-        await this.servers.killRedis();
+        await this.servers.kill('primary');
         await sleep(away);
-        await this.servers.startRedis('primary');
+        await this.servers.startRedis(this.servers.primary);
       });
   },
 
@@ -333,7 +333,7 @@ const ofRedis = {
       };
 
       this.world.loss(change, true);
-      await this.servers.command('primary', 'FLUSHALL');
+      await this.servers.tell('primary', 'FLUSHALL');
       change.end = now();
     });
   },
@@ -352,10 +352,10 @@ const ofRedis = {
       };
 
       this.world.loss(change, false);
-      await this.servers.command('primary', 'SWAPDB', '0', '1');
+      await this.servers.tell('primary', 'SWAPDB', '0', '1');
       change.end = now();
       await this.wait(maxAge + this.lease + 1000);
-      await this.servers.command('primary', 'EVAL',
+      await this.servers.tell('primary', 'EVAL',
         "redis.call('SELECT', 1) redis.call('FLUSHDB')", '0');
     });
   },
@@ -364,7 +364,7 @@ const ofRedis = {
     const type = random.pick(['pubsub', 'normal']);
 
     await this.during('client-kill', [], ['unavailable'], type, async () => {
-      await this.servers.command('primary', 'CLIENT', 'KILL', 'TYPE', type);
+      await this.servers.tell('primary', 'CLIENT', 'KILL', 'TYPE', type);
       await sleep(50);
     });
   },
@@ -375,12 +375,12 @@ const ofRedis = {
    * is no lease and no fenced read.
    */
   async deposed(edge, random) {
-    const tokens = await this.prepare(edge, random);
+    const tokens = await this.prepare(edge, random, 3 * TOKENS);
 
     if (!(await this.servers.replicated(5000))) {
       return;
     }
-    const lasts = random.between(2 * this.lease, 3.5 * this.lease);
+    const lasts = random.between(2.5 * this.lease, 4 * this.lease);
 
     await this.during('deposed', [edge], ['unavailable', 'past'],
       `${lasts | 0} ms`, async () => {
@@ -389,12 +389,12 @@ const ofRedis = {
         await this.servers.proxy({ door: 'replication', do: 'cut',
                                    kind: 'all' });
         await this.proxy(edge, { do: 'route',
-                                 to: this.servers.socket('replica') });
+                                 to: this.servers.at('replica') });
         await this.proxy(edge, { do: 'cut', kind: 'all' });
         await this.clients.strike(edge, tokens, random);
         await sleep(lasts);
         await this.proxy(edge, { do: 'route',
-                                 to: this.servers.socket('primary') });
+                                 to: this.servers.at('primary') });
         await this.proxy(edge, { do: 'cut', kind: 'all' });
         await this.servers.proxy({ door: 'replication', do: 'refuse',
                                    on: false });
@@ -402,6 +402,53 @@ const ofRedis = {
   },
 };
 
-const KINDS = [...Object.keys(ofEdge), ...Object.keys(ofRedis)];
+/* --- only if they are asked for ----------------------------------------- */
 
-module.exports = { Faults, KINDS };
+const ofBoth = {
+
+  /*
+   * The replica becomes primary, and the old one does not know.  One worker of
+   * an edge goes to the new one, another stays at the old one until that dies:
+   * what it sees meanwhile, and puts into the zone that both use, is the past.
+   * Changes are made by way of the other edge alone.
+   */
+  async failover(edge, random) {
+    const { servers, clients } = this;
+    const other = EDGES.find((e) => e !== edge);
+    const tokens = await this.prepare(edge, random);
+
+    await clients.hold();
+    if (!(await servers.replicated(5000)) || !tokens.length) {
+      clients.release();
+      return;
+    }
+
+    await this.during('failover', [], ['unavailable'], '', async (fault) => {
+      const [old, moved] = servers.workers(edge);
+
+      fault.past = { edge, worker: String(old) };
+      fault.detail = `process ${old} of ${edge} stays behind`;
+      await servers.promote();
+      for (const door of EDGES) {
+        await servers.proxy({ do: 'route', door, to: servers.at('primary') });
+      }
+      await servers.proxy({ do: 'cut', door: other, kind: 'all' });
+      clients.release(other);
+      await sleep(0.4 * this.lease);
+      await clients.strike(edge, tokens, random);
+      await this.proxy(edge, { do: 'cut', kind: 'all',
+                               ports: servers.portsOf(moved) });
+      await sleep(random.between(this.lease, 2 * this.lease));
+      await servers.demote();
+      await sleep(this.lease);
+    });
+    clients.release();
+  },
+};
+
+Object.assign(ofRedis, ofBoth);
+
+const KINDS = [...Object.keys(ofEdge), ...Object.keys(ofRedis)];
+const USUAL = KINDS.filter((kind) => !ofBoth[kind]);
+
+module.exports = { Faults, KINDS, USUAL };

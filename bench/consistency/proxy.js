@@ -8,7 +8,8 @@
  *
  *     open    { door, to }                listens; the answer is the port
  *     route   { door, to }                where new connections lead
- *     cut     { door, kind }              resets connections
+ *     cut     { door, kind, ports }       resets connections; ports: only those
+ *                                         of clients with these
  *     refuse  { door, on }                resets new ones as they come
  *     hole    { door, kind, on }          takes bytes of these and gives none
  *                                         on, without a reset; when that ends
@@ -182,8 +183,9 @@ class Door {
     });
   }
 
-  cut(kind) {
-    const connections = this.of(kind);
+  cut(kind, ports) {
+    const connections = this.of(kind).filter(
+      (c) => !ports || ports.includes(c.client.remotePort));
 
     connections.forEach((c) => c.cut());
     return connections.length;
@@ -235,16 +237,13 @@ async function obey(what) {
       return 0;
 
     case 'cut':
-      return door.cut(what.kind);
+      return door.cut(what.kind, what.ports);
 
     case 'hole':
       return door.hole(what.kind, what.on);
 
     case 'delay':
       return door.delay(what.kind, what.up, what.down);
-
-    case 'count':
-      return door.of(what.kind).length;
 
     default:
       throw new Error(`what is "${what.do}"?`);

@@ -5,11 +5,13 @@
  * between them, in a temporary directory.  All are ended by their process ids.
  *
  *     nginx a --- door a ---+
- *                           +--- redis (primary)
+ *                           +--- redis one (primary)
  *     nginx b --- door b ---+        |
  *                               door replication
  *                                    |
- *                               redis (replica)
+ *                               redis two (replica)
+ *
+ * The two may change their parts: primary and replica say which is which now.
  */
 
 const { fork, spawn, spawnSync } = require('node:child_process');
@@ -46,6 +48,8 @@ class Servers {
     this.credential = `root_${crypto.randomBytes(32).toString('hex')}`;
     this.children = new Set();
     this.redis = {};
+    this.primary = 'one';
+    this.replica = 'two';
     this.nginx = {};
     this.ports = {};
     this.asked = new Map();
@@ -58,10 +62,9 @@ class Servers {
 
   async start() {
     this.cached = this.knowsCache();
-    await this.startRedis('primary');
+    await this.startRedis(this.primary);
     await this.startProxy();
-    await this.startRedis('replica', [
-      '--replicaof', '127.0.0.1', String(this.doors.replication)]);
+    await this.startReplica();
     await this.replicated(10000);
     for (const edge of EDGES) {
       await this.startNginx(edge);
@@ -110,16 +113,14 @@ class Servers {
   }
 
   /* A confirmed change has to outlive a kill -9: each write is synced. */
-  async startRedis(name, more = this.redisMore || []) {
+  async startRedis(name, more = []) {
     const dir = this.file(name);
 
     fs.mkdirSync(dir, { recursive: true });
     const child = this.run(name, 'redis-server', [
       '--port', '0', '--unixsocket', this.socket(name), '--dir', dir,
-      '--save', '', '--repl-diskless-sync-delay', '0',
-      ...(name === 'primary'
-        ? ['--appendonly', 'yes', '--appendfsync', 'always'] : []),
-      ...more]);
+      '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
+      '--repl-diskless-sync-delay', '0', ...more]);
 
     await this.until(child, 20, async () => {
       try {
@@ -129,6 +130,24 @@ class Servers {
       }
     });
     this.redis[name] = child;
+  }
+
+  startReplica() {
+    return this.startRedis(this.replica, [
+      '--replicaof', '127.0.0.1', String(this.doors.replication)]);
+  }
+
+  /* Where a role is: a socket, a process. */
+  at(role) {
+    return this.socket(this[role]);
+  }
+
+  process(role) {
+    return this.redis[this[role]];
+  }
+
+  tell(role, ...words) {
+    return this.command(this[role], ...words);
   }
 
   /* Sends one command past the proxy; the first line of the reply, or a bulk. */
@@ -161,16 +180,31 @@ class Servers {
     });
   }
 
-  async killRedis() {
-    this.redis.primary.kill('SIGKILL');
-    await this.redis.primary.ended;
+  async kill(role) {
+    this.process(role).kill('SIGKILL');
+    await this.process(role).ended;
+  }
+
+  /* The replica is a primary from now on; the other one does not know. */
+  async promote() {
+    await this.tell('replica', 'REPLICAOF', 'NO', 'ONE');
+    [this.primary, this.replica] = [this.replica, this.primary];
+  }
+
+  /* The one that was primary forgets everything and begins as replica. */
+  async demote() {
+    await this.kill('replica');
+    fs.rmSync(this.file(this.replica), { recursive: true });
+    await this.proxy({ do: 'route', door: 'replication',
+                       to: this.at('primary') });
+    await this.startReplica();
   }
 
   /* Whether the replica has all that the primary has. */
   async replicated(ms) {
     const end = Date.now() + ms;
-    const offset = async (name) => {
-      const info = await this.command(name, 'INFO', 'replication');
+    const offset = async (role) => {
+      const info = await this.tell(role, 'INFO', 'replication');
       return {
         up: /role:master/.test(info) || /master_link_status:up/.test(info),
         at: Number(/master_repl_offset:(\d+)/.exec(info)[1]),
@@ -225,7 +259,7 @@ class Servers {
     this.doors = {};
     for (const door of [...EDGES, 'replication']) {
       this.doors[door] = await this.proxy({
-        do: 'open', door, to: this.socket('primary') });
+        do: 'open', door, to: this.at('primary') });
     }
   }
 
@@ -341,6 +375,24 @@ class Servers {
       });
   }
 
+  /* The ports on this side of a process's TCP connections. */
+  portsOf(pid) {
+    const inodes = new Set();
+
+    for (const fd of fs.readdirSync(`/proc/${pid}/fd`)) {
+      const socket = /^socket:\[(\d+)\]$/.exec(
+        linkOf(`/proc/${pid}/fd/${fd}`));
+
+      if (socket) {
+        inodes.add(socket[1]);
+      }
+    }
+    return fs.readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1)
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => inodes.has(fields[9]))
+      .map((fields) => parseInt(fields[1].split(':')[1], 16));
+  }
+
   /* What nginx wrote that it should not have: [alert], [emerg], a crash. */
   complaints(killed) {
     const found = [];
@@ -381,6 +433,14 @@ class Servers {
 
   remove() {
     fs.rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+function linkOf(file) {
+  try {
+    return fs.readlinkSync(file);
+  } catch (e) {
+    return '';
   }
 }
 

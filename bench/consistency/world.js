@@ -144,6 +144,7 @@ class World {
     const born = token.changes.length ? token.changes[0].start : Infinity;
     const history = {
       ...token,
+      reads: token.reads.filter((read) => !this.past(read)),
       changes: [...this.changesOf(token),
                 ...this.losses.filter((loss) => loss.end >= born)],
     };
@@ -176,6 +177,13 @@ class World {
       this.counts.deposed += deaf ? 1 : 0;
       return !deaf;
     });
+  }
+
+  /* A worker at a Redis that is not in charge any more, and does not know. */
+  past(read) {
+    return this.faults.some(({ past, start, end }) => past
+      && past.edge === read.edge && past.worker === read.worker
+      && read.end >= start && (end === null || read.begin <= end));
   }
 
   /* A worker that stood still had read its clock before. */
