@@ -77,11 +77,16 @@ typedef enum {
 } ngx_access_token_verdict_e;
 
 
-/* The public part of a presented token and the digest of it. */
+/*
+ * The public part of a presented token and the digest of it.  hashed is what
+ * the digest is of, within the token; lookup computes it while it waits for
+ * memory.
+ */
 
 typedef struct {
     u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
     u_char                        digest[NGX_ACCESS_TOKEN_DIGEST_LEN];
+    const u_char                 *hashed;
 } ngx_access_token_key_t;
 
 
@@ -98,7 +103,7 @@ typedef struct {
  * in what is up to head by itself.
  */
 
-#define NGX_ACCESS_TOKEN_HEAD  offsetof(ngx_access_token_t, previous_until)
+#define NGX_ACCESS_TOKEN_HEAD  offsetof(ngx_access_token_t, previous)
 
 typedef struct {
     u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
@@ -138,11 +143,15 @@ typedef struct {
 
 /*
  * NGX_OK: token is well-formed, its prefix is right, its checksum fits, and
- * key is filled in; NGX_DECLINED: it is not; NGX_ERROR: no digest to be had.
+ * key is filled in but for the digest; NGX_DECLINED: it is not.
  */
 
 ngx_int_t ngx_access_token_parse(const ngx_str_t *prefix,
     const ngx_str_t *token, ngx_access_token_key_t *key);
+
+/* Fills in the digest of what parse() has filled in. */
+
+void ngx_access_token_key_digest(ngx_access_token_key_t *key);
 
 /*
  * Writes a new token to token->data, which holds NGX_ACCESS_TOKEN_MAX_LEN, and
@@ -581,7 +590,7 @@ typedef enum {
 
 /*
  * One request's question: is this token good?  It lies in the caller's
- * memory; key, pool, handler and data are the caller's to fill in.
+ * memory; key (by parse()), pool, handler and data are the caller's to fill in.
  */
 
 struct ngx_access_token_lookup_s {
@@ -597,6 +606,11 @@ struct ngx_access_token_lookup_s {
     ngx_access_token_cached_e     cached;
     unsigned                      waiting:1;
 };
+
+/* A hint, free of charge: what may be a token will be looked up soon. */
+
+void ngx_access_token_lookup_soon(const ngx_access_token_store_t *store,
+    const ngx_str_t *token);
 
 /*
  * NGX_OK: verdict and token are set.  NGX_AGAIN: the handler will be called

@@ -82,6 +82,21 @@ static ngx_access_token_t *ngx_access_token_lookup_copy(ngx_pool_t *pool,
 static u_char *ngx_access_token_lookup_text(u_char *p, ngx_str_t *text);
 
 
+void
+ngx_access_token_lookup_soon(const ngx_access_token_store_t *store,
+    const ngx_str_t *token)
+{
+    size_t  prefix;
+
+    prefix = store->token_prefix.len + 1;
+
+    if (store->lease && token->len >= prefix + NGX_ACCESS_TOKEN_ID_LEN) {
+        ngx_access_token_cache_fetch_bucket(store->zone,
+                                            token->data + prefix);
+    }
+}
+
+
 ngx_int_t
 ngx_access_token_lookup(ngx_access_token_store_t *store,
     ngx_access_token_lookup_t *l)
@@ -93,6 +108,12 @@ ngx_access_token_lookup(ngx_access_token_store_t *store,
     l->token = NULL;
     l->cached = NGX_ACCESS_TOKEN_BYPASS;
     l->waiting = 0;
+
+    if (store->lease) {
+        ngx_access_token_cache_fetch_record(store->zone, l->key.id);
+    }
+
+    ngx_access_token_key_digest(&l->key);
 
     now = ngx_access_token_clock();
     counters = store->zone->counters;

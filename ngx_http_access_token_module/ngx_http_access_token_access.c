@@ -225,15 +225,13 @@ ngx_http_access_token_ask(ngx_http_access_token_ctx_t *ctx,
     ctx->asked = 1;
     ctx->looked_up = 0;
 
-    rc = ngx_access_token_parse(&amcf->store.token_prefix, token,
-                                &ctx->lookup.key);
+    ngx_access_token_lookup_soon(&amcf->store, token);
 
-    if (rc == NGX_DECLINED) {
+    if (ngx_access_token_parse(&amcf->store.token_prefix, token,
+                               &ctx->lookup.key)
+        != NGX_OK)
+    {
         ctx->lookup.verdict = NGX_ACCESS_TOKEN_MALFORMED;
-        return NGX_OK;
-    }
-
-    if (rc != NGX_OK) {
         return NGX_OK;
     }
 

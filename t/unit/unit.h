@@ -39,6 +39,16 @@ extern ngx_uint_t  unit_logged;     /* calls of ngx_ssl_error() */
 ngx_uint_t unit_random(ngx_uint_t n);
 
 
+/* Whether both are of the same id and have the same digest. */
+
+static ngx_inline ngx_uint_t
+unit_same_key(const ngx_access_token_key_t *a, const ngx_access_token_key_t *b)
+{
+    return ngx_memcmp(a->id, b->id, sizeof(a->id)) == 0
+           && ngx_memcmp(a->digest, b->digest, sizeof(a->digest)) == 0;
+}
+
+
 /* --- openssl.c */
 
 /* The n-th call of the function from now on fails; 0: none does. */
@@ -145,9 +155,9 @@ extern ngx_uint_t         unit_opened;      /* how often a connection was */
 extern ngx_uint_t         unit_fault;       /* the last one */
 extern ngx_event_t       *unit_timer;       /* that is set, or NULL */
 
-/* Answers the command that waits longest; NULL: none may wait. */
+/* Answers the command that waits longest; how many bytes it has. */
 
-void unit_answer(const ngx_redis_reply_t *reply);
+size_t unit_answer(const ngx_redis_reply_t *reply);
 
 /* The connection fails, and with it all that wait. */
 
