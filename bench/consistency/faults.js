@@ -84,11 +84,18 @@ class Faults {
       await what(fault);
     } finally {
       fault.end = now();
+      this.world.count('faults', fault.met === 0 ? `${kind} in vain` : kind);
     }
   }
 
-  proxy(edge, what) {
-    return this.servers.proxy({ door: edge, ...what });
+  /* What a fault does to connections; one that meets none is in vain. */
+  async proxy(edge, what, fault) {
+    const met = await this.servers.proxy({ door: edge, ...what });
+
+    if (fault) {
+      fault.met = (fault.met || 0) + met;
+    }
+    return met;
   }
 
   prepare(edge, random, count = TOKENS) {
@@ -107,9 +114,9 @@ const ofEdge = {
       : random.between(0.2 * this.lease, 0.5 * this.lease);
 
     await this.during('cut-link', [edge], ['unavailable'], `${away | 0} ms`,
-      async () => {
+      async (fault) => {
         await this.proxy(edge, { do: 'refuse', on: away > 0 });
-        await this.proxy(edge, { do: 'cut', kind: 'link' });
+        await this.proxy(edge, { do: 'cut', kind: 'link' }, fault);
         await Promise.all([this.clients.strike(edge, tokens, random),
                            sleep(away)]);
         await this.proxy(edge, { do: 'refuse', on: false });
@@ -122,8 +129,9 @@ const ofEdge = {
     const lasts = random.between(0.5 * this.lease, 2.5 * this.lease);
 
     await this.during('hole-link', [edge], ['unavailable'], `${lasts | 0} ms`,
-      async () => {
-        await this.proxy(edge, { do: 'hole', kind: 'link', on: true });
+      async (fault) => {
+        await this.proxy(edge, { do: 'hole', kind: 'link', on: true },
+                         fault);
         await Promise.all([this.clients.strike(edge, tokens, random),
                            sleep(lasts)]);
         await this.proxy(edge, { do: 'hole', kind: 'link', on: false });
@@ -131,22 +139,24 @@ const ofEdge = {
   },
 
   async 'cut-data'(edge, random) {
-    await this.during('cut-data', [edge], ['unavailable'], '', async () => {
-      const cuts = random.whole(1, 3);
+    const cuts = random.whole(1, 3);
 
-      for (let i = 0; i < cuts; i++) {
-        await this.proxy(edge, { do: 'cut', kind: 'data' });
-        await sleep(random.between(20, 200));
-      }
-    });
+    await this.during('cut-data', [edge], ['unavailable'], `${cuts} times`,
+      async (fault) => {
+        for (let i = 0; i < cuts; i++) {
+          await this.proxy(edge, { do: 'cut', kind: 'data' }, fault);
+          await sleep(random.between(20, 200));
+        }
+      });
   },
 
   async 'hole-data'(edge, random) {
     const lasts = random.between(300, 1500);
 
     await this.during('hole-data', [edge], ['unavailable'], `${lasts | 0} ms`,
-      async () => {
-        await this.proxy(edge, { do: 'hole', kind: 'data', on: true });
+      async (fault) => {
+        await this.proxy(edge, { do: 'hole', kind: 'data', on: true },
+                         fault);
         await sleep(lasts);
         await this.proxy(edge, { do: 'hole', kind: 'data', on: false });
       });
@@ -158,8 +168,9 @@ const ofEdge = {
     const ms = Math.round(random.between(10, 220));
 
     await this.during('delay', [edge], ['unavailable'], `${ms} ms each way`,
-      async () => {
-        await this.proxy(edge, { do: 'delay', kind: 'all', up: ms, down: ms });
+      async (fault) => {
+        await this.proxy(edge, { do: 'delay', kind: 'all', up: ms, down: ms },
+                         fault);
         await sleep(random.between(300, 1200));
         await this.clients.strike(edge, tokens, random);
         await sleep(random.between(500, 1000));
@@ -174,8 +185,9 @@ const ofEdge = {
     const ms = Math.round(random.between(50, 400));
 
     await this.during('reorder', [edge], ['unavailable'],
-      `${slow} ${ms} ms late`, async () => {
-        await this.proxy(edge, { do: 'delay', kind: slow, up: 0, down: ms });
+      `${slow} ${ms} ms late`, async (fault) => {
+        await this.proxy(edge, { do: 'delay', kind: slow, up: 0, down: ms },
+                         fault);
         await sleep(random.between(300, 1200));
         await this.clients.strike(edge, tokens, random);
         await sleep(random.between(500, 1000));
@@ -193,12 +205,14 @@ const ofEdge = {
     const tokens = await this.prepare(edge, random);
 
     await this.during('late-link', [edge], ['unavailable'], `${late} ms late`,
-      async () => {
-        await this.proxy(edge, { do: 'delay', kind: 'link', up: 0, down: late });
+      async (fault) => {
+        await this.proxy(edge, { do: 'delay', kind: 'link', up: 0, down: late },
+                         fault);
         await sleep(2 * this.lease);
         await this.clients.strike(edge, tokens, random);
         await sleep(0.4 * this.lease);
-        await this.proxy(edge, { do: 'hole', kind: 'link', on: true });
+        await this.proxy(edge, { do: 'hole', kind: 'link', on: true },
+                         fault);
         await sleep(1.8 * this.lease);
         await this.proxy(edge, { do: 'delay', kind: 'link', up: 0, down: 0 });
         await this.proxy(edge, { do: 'hole', kind: 'link', on: false });
@@ -214,8 +228,9 @@ const ofEdge = {
     const other = EDGES.find((e) => e !== edge);
 
     await this.during('late-reply', [edge], ['unavailable'], `${late} ms late`,
-      async () => {
-        await this.proxy(edge, { do: 'delay', kind: 'data', up: 0, down: late });
+      async (fault) => {
+        await this.proxy(edge, { do: 'delay', kind: 'data', up: 0, down: late },
+                         fault);
         for (let i = 0; i < 3; i++) {
           await sleep(0.3 * this.lease);
           await Promise.all(Array.from({ length: TOKENS }, async () => {
@@ -363,10 +378,12 @@ const ofRedis = {
   async 'client-kill'(edge, random) {
     const type = random.pick(['pubsub', 'normal']);
 
-    await this.during('client-kill', [], ['unavailable'], type, async () => {
-      await this.servers.tell('primary', 'CLIENT', 'KILL', 'TYPE', type);
-      await sleep(50);
-    });
+    await this.during('client-kill', [], ['unavailable'], type,
+      async (fault) => {
+        fault.met = Number((await this.servers.tell(
+          'primary', 'CLIENT', 'KILL', 'TYPE', type)).slice(1));
+        await sleep(50);
+      });
   },
 
   /*

@@ -20,7 +20,7 @@ const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
-const { sleep } = require('./time.js');
+const { now, sleep } = require('./time.js');
 
 const EDGES = ['a', 'b'];
 const ROOT = path.resolve(__dirname, '..', '..');
@@ -166,7 +166,9 @@ class Servers {
           return;
         }
         const bulk = /^\$(\d+)/.exec(text);
-        if (!bulk) {
+        if (text[0] === '-') {
+          fail(new Error(`${words.join(' ')}: ${text.slice(0, line)}`));
+        } else if (!bulk) {
           done(text.slice(0, line));
         } else if (text.length >= line + 4 + Number(bulk[1])) {
           done(text.slice(line + 2, -2));
@@ -178,6 +180,26 @@ class Servers {
       socket.write(`*${words.length}\r\n`
         + words.map((w) => `$${w.length}\r\n${w}\r\n`).join(''));
     });
+  }
+
+  /*
+   * Calls late(ms) when Redis took so long to answer, which a disk that syncs
+   * slowly makes it do, too.
+   */
+  async watchRedis(limit, late) {
+    while (!this.ending) {
+      const begin = now();
+
+      try {
+        await this.tell('primary', 'PING');
+      } catch (e) {
+        /* it is a fault that it is away */
+      }
+      if (now() - begin > limit) {
+        late(now() - begin);
+      }
+      await sleep(50);
+    }
   }
 
   async kill(role) {

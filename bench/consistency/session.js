@@ -19,7 +19,7 @@ const MARGIN = 50;          /* beyond the lease, for clocks of milliseconds */
 const RECOVERY = 1500;      /* of 503 after a fault */
 const SETTLE = 6000;        /* until an unanswered change is done or lost */
 const NEGATIVE = 2000;      /* an unknown token is cached so long */
-const STALL = 100;          /* an event loop so late is a fault of the machine */
+const STALL = 100;          /* so late is a fault of the machine */
 
 class Run {
   constructor(settings) {
@@ -55,6 +55,7 @@ class Run {
     const faults = new Faults(this.servers, world, clients, streams,
                               { lease, maxAge, gap: { edge: 2500, redis: 4000 } });
     const lag = watch(STALL, (start, end) => world.stalled(end - start));
+    this.servers.watchRedis(STALL, (ms) => world.slowRedis(ms));
     const judge = setInterval(() => world.judge(), 1000);
     const began = now();
 
@@ -101,8 +102,11 @@ class Run {
 
   /* The last resort of a process that exits early. */
   kill() {
-    for (const child of this.servers ? this.servers.children : []) {
-      child.kill('SIGKILL');
+    if (this.servers && !this.ended) {
+      this.servers.children.forEach((child) => child.kill('SIGKILL'));
+      if (!this.settings.keep) {
+        this.servers.remove();
+      }
     }
   }
 }

@@ -45,14 +45,11 @@ class World {
     this.counts.tokens++;
   }
 
-  /* A fault begins; close() it with its end. */
+  /* A fault begins; who mends it sets its end. */
   fault(kind, edges, effects, detail = '') {
     const fault = { kind, edges, effects, detail, start: now(), end: null };
 
     this.faults.push(fault);
-    if (kind !== 'stall') {
-      this.count('faults', kind);
-    }
     return fault;
   }
 
@@ -65,6 +62,18 @@ class World {
       kind: 'stall', edges: [], effects: ['unavailable'], detail: `${ms | 0} ms`,
       start: end - ms - 20, end,
     });
+  }
+
+  /* Redis was slow to answer, though nobody had stopped it. */
+  slowRedis(ms) {
+    const since = now() - ms;
+    const meant = this.faults.some(({ kind, end }) =>
+      (kind === 'stop-redis' || kind === 'kill-redis')
+      && (end === null || end >= since));
+
+    if (!meant) {
+      this.stalled(ms);
+    }
   }
 
   loss(change, announced) {
