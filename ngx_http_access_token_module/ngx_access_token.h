@@ -240,8 +240,12 @@ ngx_int_t ngx_access_token_text_length(const ngx_str_t *text,
  *   y y1 revoked by
  */
 
-/* The fields that the edge asks for, in the order of its HMGET. */
+/*
+ * The fields that the edge asks for, in the order of its HMGET: the first ones
+ * at first, all of them if the last of these is full and the name may go on.
+ */
 
+#define NGX_ACCESS_TOKEN_EDGE_FIRST   11
 #define NGX_ACCESS_TOKEN_EDGE_FIELDS  17
 
 extern const ngx_str_t
@@ -314,7 +318,8 @@ typedef enum {
 
 /*
  * What a worker counts since the zone was made, in a block of its own that
- * workers before and after it use too.  Whoever adds does so atomically.
+ * workers before and after it use too.  Whoever adds does so atomically.  All
+ * members are ngx_atomic_t: the status sums them one by one.
  */
 
 #define NGX_ACCESS_TOKEN_WORKERS  64        /* blocks; more workers share */
@@ -350,6 +355,11 @@ typedef struct {
 
 #define ngx_access_token_count(counter)                                       \
     (void) ngx_atomic_fetch_add(&(counter), 1)
+
+/* Those of redis.latency; all of their bounds but the last, in microseconds. */
+
+#define NGX_ACCESS_TOKEN_LATENCIES       NGX_REDIS_LATENCIES
+#define ngx_access_token_latency_bounds  ngx_redis_latency_bounds
 
 typedef struct {
     ngx_uint_t                    entries;      /* records */
@@ -421,13 +431,13 @@ typedef struct {
 void ngx_access_token_store_init(ngx_access_token_store_t *store);
 
 /*
- * Asks Redis for the edge's fields of one record, in exactly one command, or
- * fenced: with a write before it, so that the answer is that of a server in
- * charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t is the record
- * (it and its texts live until the handler returns), NGX_DECLINED: there is
- * none, NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.  load lies
- * in the caller's memory until the handler is called; the caller fills in
- * what comes first in it.
+ * Asks Redis for the edge's fields of one record, in one command (two if the
+ * name is long), or fenced: with a write before it, so that the answer is that
+ * of a server in charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t
+ * is the record (it and its texts live until the handler returns),
+ * NGX_DECLINED: there is none, NGX_ERROR: cannot know.  NGX_ERROR: it could not
+ * be asked.  load lies in the caller's memory until the handler is called; the
+ * caller fills in what comes first in it.
  */
 
 typedef struct ngx_access_token_load_s  ngx_access_token_load_t;
@@ -443,6 +453,7 @@ struct ngx_access_token_load_s {
     /* of store.c: on which connection the write was accepted, 0: none */
     ngx_access_token_store_t     *store;
     ngx_uint_t                    fence;
+    ngx_uint_t                    nfields;      /* that were asked for */
     unsigned                      fenced:1;
 };
 

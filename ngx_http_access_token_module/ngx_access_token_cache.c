@@ -546,15 +546,15 @@ ngx_access_token_cache_flush(ngx_access_token_zone_t *zone,
 void
 ngx_access_token_cache_claim(ngx_access_token_zone_t *zone, uint64_t source)
 {
-    ngx_uint_t  other;
+    uint64_t  before;
 
     zone->source = source;
 
     ngx_access_token_zone_lock(zone);
 
-    other = (zone->header->source != source);
+    before = zone->header->source;
 
-    if (other) {
+    if (before != source) {
         __atomic_store_n(&zone->header->epoch, zone->header->epoch + 1,
                          __ATOMIC_RELEASE);
         zone->header->source = source;
@@ -563,7 +563,9 @@ ngx_access_token_cache_claim(ngx_access_token_zone_t *zone, uint64_t source)
 
     ngx_access_token_zone_unlock(zone);
 
-    if (other) {
+    /* a zone that is new was nobody's */
+
+    if (before && before != source) {
         ngx_access_token_count(
             zone->counters->flushes[NGX_ACCESS_TOKEN_SOURCE]);
     }

@@ -563,7 +563,10 @@ ngx_access_token_lease_await_fence(void *data, ngx_int_t rc,
 }
 
 
-/* From now on our own link has it to deliver. */
+/*
+ * From now on the link has it to deliver, or the first one that it has not: it
+ * is the oldest that tells how long nothing was heard.
+ */
 
 static void
 ngx_access_token_lease_await_publish(void *data, ngx_int_t rc,
@@ -571,7 +574,11 @@ ngx_access_token_lease_await_publish(void *data, ngx_int_t rc,
 {
     ngx_access_token_lease_t *lease = data;
 
-    if (rc == NGX_OK && lease->up && lease->heard < lease->sent) {
+    if (rc == NGX_OK
+        && lease->up
+        && lease->published == 0
+        && lease->heard < lease->sent)
+    {
         lease->published = ngx_access_token_clock();
     }
 

@@ -62,6 +62,7 @@ static ngx_int_t ngx_access_token_lookup_wait(ngx_access_token_store_t *store,
 
 static ngx_access_token_flight_t *ngx_access_token_flight_find(
     ngx_access_token_store_t *store, const u_char *id);
+static uint32_t ngx_access_token_flight_key(const u_char *id);
 static ngx_uint_t ngx_access_token_flight_current(
     const ngx_access_token_flight_t *flight, int64_t now);
 static ngx_access_token_flight_t *ngx_access_token_flight_start(
@@ -241,7 +242,20 @@ ngx_access_token_flight_find(ngx_access_token_store_t *store, const u_char *id)
 
     return (ngx_access_token_flight_t *)
                ngx_str_rbtree_lookup(&store->flights, &name,
-                                     ngx_crc32_short(name.data, name.len));
+                                     ngx_access_token_flight_key(id));
+}
+
+
+/* The last digits of an id are random. */
+
+static uint32_t
+ngx_access_token_flight_key(const u_char *id)
+{
+    uint32_t  key;
+
+    ngx_memcpy(&key, id + NGX_ACCESS_TOKEN_ID_LEN - sizeof(key), sizeof(key));
+
+    return key;
 }
 
 
@@ -289,8 +303,7 @@ ngx_access_token_flight_start(ngx_access_token_store_t *store,
 
     flight->node.str.data = flight->load.id;
     flight->node.str.len = NGX_ACCESS_TOKEN_ID_LEN;
-    flight->node.node.key = ngx_crc32_short(flight->load.id,
-                                            NGX_ACCESS_TOKEN_ID_LEN);
+    flight->node.node.key = ngx_access_token_flight_key(id);
 
     ngx_rbtree_insert(&store->flights, &flight->node.node);
     flight->listed = 1;
