@@ -283,13 +283,15 @@ function expected(read, segments, rules) {
  *
  * violations: [{ rule, read or change }]; counts: of the reads that could have
  * been one, `refusable` where an accept would have been and `acceptable` where
- * a 401 would have.
+ * a 401 would have, and `hits`, how many of these the cache answered.
  */
 
 function check(token, rules) {
   const { segments, impossible, unjudged } = timeline(token.changes, rules);
   const violations = [];
-  const counts = { refusable: 0, acceptable: 0, either: 0, unjudged: 0 };
+  const counts = {
+    refusable: 0, acceptable: 0, either: 0, unjudged: 0, hits: 0,
+  };
 
   if (impossible) {
     violations.push({
@@ -314,6 +316,7 @@ function check(token, rules) {
     const { may, must } = expected(read, segments, rules);
 
     counts[may ? (must ? 'acceptable' : 'either') : 'refusable']++;
+    counts.hits += read.cache === 'HIT' && (!may || must) ? 1 : 0;
 
     if (read.status === 200 && !may) {
       violations.push({ rule: 'let in, though it cannot have been good', read });
@@ -328,14 +331,26 @@ function check(token, rules) {
 
 /*
  * Whether a fault explains that there was no verdict: one that can have this
- * effect on this edge, while it lasts and `recovery` after.
+ * effect on this edge, while it lasts and `recovery` after.  Returns how many
+ * milliseconds after the fault it was, 0 while it lasts; null: nothing does.
  */
 
 function excused(answer, effect, faults, recovery) {
-  return faults.some((f) => f.effects.includes(effect)
-    && (f.edges.length === 0 || f.edges.includes(answer.edge))
-    && answer.end >= f.start
-    && answer.begin <= (f.end === null ? Infinity : f.end + recovery));
+  let least = null;
+
+  for (const f of faults) {
+    if (f.effects.includes(effect)
+        && (f.edges.length === 0 || f.edges.includes(answer.edge))
+        && answer.end >= f.start)
+    {
+      const late = f.end === null ? 0 : Math.max(0, answer.begin - f.end);
+
+      if (late <= recovery && (least === null || late < least)) {
+        least = late;
+      }
+    }
+  }
+  return least;
 }
 
 module.exports = { check, excused, timeline, NOBODY };

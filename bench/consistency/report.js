@@ -90,11 +90,12 @@ function print(r, world) {
       + list(counts.verdicts),
     `faults: ${sum(counts.faults)}: ${list(counts.faults)}`,
     `judged: an accept would have been wrong for ${counts.refusable}, a 401 for `
-      + `${counts.acceptable}, neither for ${counts.either}; not judged: `
-      + `${counts.unjudged}; changes refused by a deposed edge: `
-      + counts.deposed,
-    `without a verdict, by a fault: ${counts.excused}; sent again after a`
-      + ` connection was closed: ${counts.retried}`,
+      + `${counts.acceptable}, neither for ${counts.either}; of the first two the `
+      + `cache answered ${counts.hits}; not judged: ${counts.unjudged}`,
+    `changes refused by a deposed edge, not judged: ${counts.deposed}`,
+    `without a verdict, by a fault: ${counts.excused}, the last `
+      + `${counts.recovery.toFixed(0)} ms after it; sent again after a `
+      + `connection was closed: ${counts.retried}`,
     'revocation, from its confirmation to the last request let in: '
       + delay(r.delays.confirmed),
     `revocation, from its sending: ${delay(r.delays.sent)}`,

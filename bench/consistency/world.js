@@ -27,8 +27,8 @@ class World {
     this.delays = new Delays(this);
     this.counts = {
       operations: {}, verdicts: {}, cache: {}, faults: {}, refusable: 0,
-      acceptable: 0, either: 0, unjudged: 0, hitsRefusable: 0, tokens: 0,
-      excused: 0, stalls: 0, retried: 0, deposed: 0,
+      acceptable: 0, either: 0, unjudged: 0, hits: 0, tokens: 0, excused: 0,
+      recovery: 0, stalls: 0, retried: 0, deposed: 0,
     };
     this.workers = new Set();
   }
@@ -181,7 +181,7 @@ class World {
     return token.changes.filter((change) => {
       const deaf = !strict && change.outcome === 'refused'
         && excused({ ...change, begin: change.start }, 'past', this.faults,
-                   recovery);
+                   recovery) !== null;
 
       this.counts.deposed += deaf ? 1 : 0;
       return !deaf;
@@ -208,11 +208,14 @@ class World {
   judgeSilence(token, answer) {
     const { recovery } = this.rules;
     const about = { ...answer, begin: answer.begin || answer.start };
-    const is = (effect) => excused(about, effect, this.faults, recovery);
+    const late = (effect) => excused(about, effect, this.faults, recovery);
+    const is = (effect) => late(effect) !== null;
     let rule = null;
 
     if (answer.status === 503) {
       rule = is('unavailable') ? null : '503 without a fault';
+      this.counts.recovery = Math.max(this.counts.recovery,
+                                      late('unavailable'));
 
     } else if (answer.status === 0) {
       if (answer.lost === 'closed' && answer.reused
