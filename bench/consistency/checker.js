@@ -3,7 +3,7 @@
 /*
  * Decides, of one token, whether every answer was allowed.
  *
- * A change is { kind, start, end, outcome, status, … }.  A confirmed one (2xx)
+ * A change is { kind, start, end, outcome, status … }.  A confirmed one (2xx)
  * took effect at some moment from start to end; a refused one (404, 409) found
  * the token in a state that it fits, at some such moment; an unknown one (503,
  * no answer) took effect at some moment from start until `settle` after end,
@@ -12,7 +12,7 @@
  * order that their intervals and answers allow.  If there is none, an answer
  * of the API was wrong.
  *
- * A read { begin, end, status, secret, … } may be judged by any state that was
+ * A read { begin, end, status, secret … } may be judged by any state that was
  * possible from `lease` + `margin` before its begin to its end.  If none of
  * these lets it in, an accept is a violation; if each of them does, a 401 is.
  *
@@ -319,7 +319,8 @@ function check(token, rules) {
     counts.hits += read.cache === 'HIT' && (!may || must) ? 1 : 0;
 
     if (read.status === 200 && !may) {
-      violations.push({ rule: 'let in, though it cannot have been good', read });
+      violations.push({ rule: 'let in, though it cannot have been good',
+                        read });
     }
     if (read.status === 401 && must) {
       violations.push({ rule: 'refused, though it was good throughout', read });

@@ -16,7 +16,7 @@ class Delays {
     this.sent = [];
   }
 
-  /* From when on the edge is not well any more; -Infinity: it was not before. */
+  /* From when on the edge is not well any more; -Infinity: it was not. */
   wellUntil(edge, from) {
     const { recovery } = this.world.rules;
     let until = Infinity;

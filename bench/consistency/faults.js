@@ -11,7 +11,8 @@
  *
  * Two tracks run beside each other, one of faults at an edge and one of faults
  * of Redis, so that they meet.  Each deals its kinds like cards: all of them
- * come before one comes again.
+ * come before one comes again, and one that was in vain, for it met no
+ * connection, comes once more.
  *
  * The faults of an edge strike: they make tokens that the edge has cached, and
  * have them revoked, deleted or rotated by way of the other edge just when it
@@ -57,16 +58,24 @@ class Faults {
     await this.wait(random.between(500, 1000));
 
     while (!this.over) {
-      for (const kind of random.shuffle(kinds)) {
-        const edge = random.pick(EDGES);
+      const deck = random.shuffle(kinds);
 
-        if (this.over) {
-          return;
+      for (let i = 0; i < deck.length && !this.over; i++) {
+        const kind = deck[i];
+        const came = this.came(kind);
+
+        await (ofEdge[kind] || ofRedis[kind]).call(this, random.pick(EDGES),
+                                                   random);
+        if (this.came(kind) === came && deck.length < 2 * kinds.length) {
+          deck.push(kind);
         }
-        await (ofEdge[kind] || ofRedis[kind]).call(this, edge, random);
         await this.wait(random.between(0.5 * gap, 1.5 * gap));
       }
     }
+  }
+
+  came(kind) {
+    return this.world.counts.faults[kind] || 0;
   }
 
   async wait(ms) {
@@ -134,7 +143,8 @@ const ofEdge = {
                          fault);
         await Promise.all([this.clients.strike(edge, tokens, random),
                            sleep(lasts)]);
-        await this.proxy(edge, { do: 'hole', kind: 'link', on: false });
+        await this.proxy(edge, { do: 'hole', kind: 'link', on: false },
+                         fault);
       });
   },
 
@@ -158,7 +168,8 @@ const ofEdge = {
         await this.proxy(edge, { do: 'hole', kind: 'data', on: true },
                          fault);
         await sleep(lasts);
-        await this.proxy(edge, { do: 'hole', kind: 'data', on: false });
+        await this.proxy(edge, { do: 'hole', kind: 'data', on: false },
+                         fault);
       });
   },
 
@@ -174,7 +185,8 @@ const ofEdge = {
         await sleep(random.between(300, 1200));
         await this.clients.strike(edge, tokens, random);
         await sleep(random.between(500, 1000));
-        await this.proxy(edge, { do: 'delay', kind: 'all', up: 0, down: 0 });
+        await this.proxy(edge, { do: 'delay', kind: 'all', up: 0, down: 0 },
+                         fault);
       });
   },
 
@@ -191,7 +203,8 @@ const ofEdge = {
         await sleep(random.between(300, 1200));
         await this.clients.strike(edge, tokens, random);
         await sleep(random.between(500, 1000));
-        await this.proxy(edge, { do: 'delay', kind: slow, up: 0, down: 0 });
+        await this.proxy(edge, { do: 'delay', kind: slow, up: 0, down: 0 },
+                         fault);
       });
   },
 
@@ -214,8 +227,10 @@ const ofEdge = {
         await this.proxy(edge, { do: 'hole', kind: 'link', on: true },
                          fault);
         await sleep(1.8 * this.lease);
-        await this.proxy(edge, { do: 'delay', kind: 'link', up: 0, down: 0 });
-        await this.proxy(edge, { do: 'hole', kind: 'link', on: false });
+        await this.proxy(edge, { do: 'delay', kind: 'link', up: 0, down: 0 },
+                         fault);
+        await this.proxy(edge, { do: 'hole', kind: 'link', on: false },
+                         fault);
       });
   },
 
@@ -245,11 +260,12 @@ const ofEdge = {
             }
           }));
         }
-        await this.proxy(edge, { do: 'delay', kind: 'data', up: 0, down: 0 });
+        await this.proxy(edge, { do: 'delay', kind: 'data', up: 0, down: 0 },
+                         fault);
       });
   },
 
-  /* A worker dies in the middle of what it does, and another takes its place. */
+  /* A worker dies in the middle of what it does; another takes its place. */
   async 'kill-worker'(edge, random) {
     await this.during('kill-worker', [edge], ['lost'], '',
       async (fault) => {
@@ -347,7 +363,7 @@ const ofRedis = {
         outcome: 'confirmed',
       };
 
-      this.world.loss(change, true);
+      this.world.loss(change, !this.settings.untracked);
       await this.servers.tell('primary', 'FLUSHALL');
       change.end = now();
     });

@@ -39,7 +39,7 @@ function tooLittle(settings, world, facts) {
     need(counts.faults[kind], `the fault ${kind} never came`);
   }
   if (facts.cached) {
-    need(counts.cache.HIT >= 100, 'hardly any request was answered by the cache');
+    need(counts.cache.HIT >= 100, 'the cache answered hardly any request');
   }
   return missing;
 }
@@ -89,9 +89,9 @@ function print(r, world) {
     `requests: ${sum(counts.verdicts)} in ${r.seconds.toFixed(0)} s: `
       + list(counts.verdicts),
     `faults: ${sum(counts.faults)}: ${list(counts.faults)}`,
-    `judged: an accept would have been wrong for ${counts.refusable}, a 401 for `
-      + `${counts.acceptable}, neither for ${counts.either}; of the first two the `
-      + `cache answered ${counts.hits}; not judged: ${counts.unjudged}`,
+    `judged: an accept would have been wrong for ${counts.refusable}, a 401 `
+      + `for ${counts.acceptable}, neither for ${counts.either}; of the first `
+      + `two the cache answered ${counts.hits}; not judged: ${counts.unjudged}`,
     `changes refused by a deposed edge, not judged: ${counts.deposed}`,
     `without a verdict, by a fault: ${counts.excused}, the last `
       + `${counts.recovery.toFixed(0)} ms after it; sent again after a `

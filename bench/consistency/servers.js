@@ -25,6 +25,11 @@ const { now, sleep } = require('./time.js');
 const EDGES = ['a', 'b'];
 const ROOT = path.resolve(__dirname, '..', '..');
 
+/* A Redis that does not tell who follows which keys are changed. */
+
+const UNTRACKED = ['--user', 'default', 'on', 'nopass', '~*', '&*', '+@all',
+                   '-client|tracking'];
+
 process.env.PATH += ':/usr/sbin:/sbin';
 
 const nginx = process.env.TEST_NGINX_BINARY || 'nginx';
@@ -98,8 +103,9 @@ class Servers {
 
     while (!(await ready())) {
       if (child.end || Date.now() > end) {
-        throw new Error(`${child.name} does not start (${child.end || 'late'}):`
-                        + ` ${fs.readFileSync(this.file(`${child.name}.out`))}`);
+        throw new Error(
+          `${child.name} does not start (${child.end || 'late'}): `
+          + fs.readFileSync(this.file(`${child.name}.out`), 'utf8'));
       }
       await sleep(5);
     }
@@ -120,7 +126,8 @@ class Servers {
     const child = this.run(name, 'redis-server', [
       '--port', '0', '--unixsocket', this.socket(name), '--dir', dir,
       '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
-      '--repl-diskless-sync-delay', '0', ...more]);
+      '--repl-diskless-sync-delay', '0',
+      ...(this.settings.untracked ? UNTRACKED : []), ...more]);
 
     await this.until(child, 20, async () => {
       try {
@@ -150,7 +157,7 @@ class Servers {
     return this.command(this[role], ...words);
   }
 
-  /* Sends one command past the proxy; the first line of the reply, or a bulk. */
+  /* One command past the proxy; the first line of the reply, or a bulk. */
   command(name, ...words) {
     return new Promise((done, fail) => {
       const socket = net.connect(this.socket(name));

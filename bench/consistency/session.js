@@ -38,7 +38,7 @@ class Run {
       slack: MARGIN, strict: settings.strict,
     });
     this.servers = new Servers({
-      lease, maxAge, negative: NEGATIVE,
+      lease, maxAge, negative: NEGATIVE, untracked: settings.untracked,
       stalled: (ms) => world.stalled(ms),
       died: (why) => { throw new Error(why); },
     });
@@ -52,8 +52,10 @@ class Run {
 
     const clients = new Clients(this.servers, world, streams,
                                 { lives: 12, readers: 6, pause: 8 });
-    const faults = new Faults(this.servers, world, clients, streams,
-                              { lease, maxAge, gap: { edge: 2500, redis: 4000 } });
+    const faults = new Faults(this.servers, world, clients, streams, {
+      lease, maxAge, untracked: settings.untracked,
+      gap: { edge: 2500, redis: 4000 },
+    });
     const lag = watch(STALL, (start, end) => world.stalled(end - start));
     this.servers.watchRedis(STALL, (ms) => world.slowRedis(ms));
     const judge = setInterval(() => world.judge(), 1000);

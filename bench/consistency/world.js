@@ -59,8 +59,8 @@ class World {
 
     this.counts.stalls++;
     this.faults.push({
-      kind: 'stall', edges: [], effects: ['unavailable'], detail: `${ms | 0} ms`,
-      start: end - ms - 20, end,
+      kind: 'stall', edges: [], effects: ['unavailable'],
+      detail: `${ms | 0} ms`, start: end - ms - 20, end,
     });
   }
 
