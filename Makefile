@@ -7,7 +7,7 @@ MODULE  = ngx_http_access_token_module.so
 MODULES = $(or $(shell PATH=$$PATH:/usr/sbin nginx -V 2>&1 \
 	| sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'),/usr/lib/nginx/modules)
 
-.PHONY: help build check test run install clean
+.PHONY: help build check test run bench install clean
 .DEFAULT_GOAL := help
 
 help:     ## lists the targets
@@ -27,6 +27,10 @@ test:     ## installs what is missing, builds, runs every check and test
 
 run:      ## runs it: Redis, nginx on 127.0.0.1:8080, and a demonstration
 	@tools/run
+
+bench: build ## measures it beside bare nginx, Lua, auth_request and njs
+	@tools/packages bench
+	@bench/run
 
 install: build ## puts the module where nginx looks for it (DESTDIR=)
 	install -d $(DESTDIR)$(MODULES)

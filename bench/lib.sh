@@ -10,7 +10,7 @@ mkdir "$dir/ports" "$dir/html" "$dir/logs"
 redis_pid=
 nginx_pid=
 redis=$dir/redis.sock
-root=atr_$(openssl rand -hex 24)
+credential=root_$(openssl rand -hex 24)
 
 finish() {
     stop_process "$nginx_pid"
@@ -32,9 +32,12 @@ need() {
     [ -f "$module_so" ] || die "build the module first: tools/build"
 }
 
+# start_redis [PORT]: on a Unix socket, and on that port.
+
 start_redis() {
-    redis-server --port 0 --unixsocket "$redis" --unixsocketperm 777 \
-        --save '' --dir "$dir" --logfile "$dir/redis.log" &
+    ${pin:-} redis-server --bind 127.0.0.1 --port "${1:-0}" \
+        --unixsocket "$redis" --unixsocketperm 777 --save '' \
+        --dir "$dir" --logfile "$dir/redis.log" &
     redis_pid=$!
     wait_until 10 redis-cli -s "$redis" ping || die "no redis"
 }
@@ -48,7 +51,7 @@ start_nginx() {
     url=http://127.0.0.1:$port
 
     printf 'sha256:%s bench\n' \
-        "$(printf %s "$root" | sha256sum | cut -d' ' -f1)" > "$dir/roots"
+        "$(printf %s "$credential" | sha256sum | cut -d' ' -f1)" > "$dir/roots"
 
     cat > "$dir/nginx.conf" << END
 load_module $module_so;
@@ -87,7 +90,7 @@ quit_nginx() {
 # create NAME: a token of the organization acme.
 
 create() {
-    curl -sS -H "Authorization: Bearer $root" \
+    curl -sS -H "Authorization: Bearer $credential" \
         -H 'Content-Type: application/json' \
         -d "{\"name\":\"$1\",\"expires_at\":\"$(date -u -d '+30 days' +%F)\"}" \
         "$url/api/organizations/acme/access-tokens"
