@@ -255,7 +255,8 @@ extern const ngx_str_t
  * Takes one field of a record into t (zeroed at first); texts are copied to
  * pool.  Chunks of a text come in any order.  A nil value is passed as NULL
  * and counts as absent.  NGX_OK; NGX_DECLINED: a value of the wrong form;
- * NGX_ERROR: no memory.  Unknown fields are ignored.
+ * NGX_ERROR: no memory.  Unknown fields are ignored.  If pool is NULL, texts
+ * point to the values, and one that may go on in another chunk is NGX_ERROR.
  */
 
 ngx_int_t ngx_access_token_record_set(ngx_access_token_t *t, ngx_pool_t *pool,
@@ -423,7 +424,6 @@ typedef struct {
     /* of a worker */
     ngx_rbtree_t                  flights;      /* of lookup.c */
     ngx_rbtree_node_t             sentinel;
-    ngx_pool_t                   *pool;         /* of store.c, for a reply */
 } ngx_access_token_store_t;
 
 /* Prepares what is constant (script digests); at configuration. */
@@ -450,7 +450,7 @@ struct ngx_access_token_load_s {
     ngx_access_token_load_pt      handler;
     void                         *data;
 
-    /* of store.c: on which connection the write was accepted, 0: none */
+    /* of load.c: on which connection the write was accepted, 0: none */
     ngx_access_token_store_t     *store;
     ngx_uint_t                    fence;
     ngx_uint_t                    nfields;      /* that were asked for */

@@ -20,7 +20,7 @@
 #include <ngx_access_token_record.h>
 
 
-#define NGX_ACCESS_TOKEN_LOAD_POOL   2048
+#define NGX_ACCESS_TOKEN_LOAD_POOL   1024
 #define NGX_ACCESS_TOKEN_LOAD_KNOWN  64         /* organizations */
 
 /* of a record or a fence: a prefix of 32 bytes at most */
@@ -48,7 +48,7 @@ static void ngx_access_token_load_await_record(void *data, ngx_int_t rc,
 static ngx_uint_t ngx_access_token_load_has_more(
     const ngx_access_token_load_t *load, const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_access_token_load_read(ngx_access_token_load_t *load,
-    const ngx_redis_reply_t *reply, ngx_access_token_t *t);
+    const ngx_redis_reply_t *reply, ngx_pool_t *pool, ngx_access_token_t *t);
 static ngx_int_t ngx_access_token_load_tag(const ngx_str_t *organization,
     const u_char *id);
 
@@ -153,22 +153,18 @@ ngx_access_token_load_send_read(ngx_access_token_load_t *load)
 }
 
 
-/* Whatever is copied for a reply lies in one pool, until the next one. */
-
 static void
 ngx_access_token_load_await_record(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply)
 {
     ngx_access_token_load_t *load = data;
 
-    ngx_access_token_t         t;
-    ngx_access_token_store_t  *store;
-
-    store = load->store;
+    ngx_pool_t          *pool;
+    ngx_access_token_t   t;
 
     if (load->fenced
         && (load->fence == 0
-            || load->fence != ngx_redis_connection(store->redis)))
+            || load->fence != ngx_redis_connection(load->store->redis)))
     {
         rc = NGX_ERROR;
     }
@@ -183,23 +179,26 @@ ngx_access_token_load_await_record(void *data, ngx_int_t rc,
         rc = NGX_ERROR;
     }
 
-    if (rc == NGX_OK && store->pool == NULL) {
-        store->pool = ngx_create_pool(NGX_ACCESS_TOKEN_LOAD_POOL,
-                                      ngx_cycle->log);
-        if (store->pool == NULL) {
+    /* a text of several chunks is put together; others stay in the reply */
+
+    pool = NULL;
+
+    if (rc == NGX_OK && load->nfields == NGX_ACCESS_TOKEN_EDGE_FIELDS) {
+        pool = ngx_create_pool(NGX_ACCESS_TOKEN_LOAD_POOL, ngx_cycle->log);
+        if (pool == NULL) {
             rc = NGX_ERROR;
         }
     }
 
     if (rc == NGX_OK) {
         ngx_memzero(&t, sizeof(ngx_access_token_t));
-        rc = ngx_access_token_load_read(load, reply, &t);
+        rc = ngx_access_token_load_read(load, reply, pool, &t);
     }
 
     load->handler(load, rc, (rc == NGX_OK) ? &t : NULL);
 
-    if (store->pool) {
-        ngx_reset_pool(store->pool);
+    if (pool) {
+        ngx_destroy_pool(pool);
     }
 }
 
@@ -228,15 +227,12 @@ ngx_access_token_load_has_more(const ngx_access_token_load_t *load,
 
 static ngx_int_t
 ngx_access_token_load_read(ngx_access_token_load_t *load,
-    const ngx_redis_reply_t *reply, ngx_access_token_t *t)
+    const ngx_redis_reply_t *reply, ngx_pool_t *pool, ngx_access_token_t *t)
 {
     ngx_int_t                 rc;
     ngx_str_t                 field;
     ngx_uint_t                i, found;
-    ngx_pool_t               *pool;
     const ngx_redis_reply_t  *value;
-
-    pool = load->store->pool;
 
     if (reply->type != NGX_REDIS_ARRAY
         || reply->nelts != load->nfields)

@@ -468,6 +468,11 @@ static ngx_int_t
 ngx_access_token_copy(ngx_str_t *dst, ngx_pool_t *pool,
     const ngx_str_t *value)
 {
+    if (pool == NULL) {
+        *dst = *value;
+        return NGX_OK;
+    }
+
     dst->data = ngx_pnalloc(pool, value->len);
     if (dst->data == NULL) {
         return NGX_ERROR;
