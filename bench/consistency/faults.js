@@ -403,34 +403,31 @@ const ofRedis = {
   },
 
   /*
-   * An edge is left alone with a replica that hears no more of the primary:
-   * whoever reads there reads the past.  A replica takes no writes, so there
-   * is no lease and no fenced read.
+   * An edge is left alone with one that hears no more of the primary: whoever
+   * reads there reads the past.  A replica takes no writes, and no more does a
+   * primary that has lost its replicas and is told to want one.  So there is
+   * no lease and no fenced read.
    */
   async deposed(edge, random) {
+    const { servers } = this;
     const tokens = await this.prepare(edge, random, 3 * TOKENS);
 
-    if (!(await this.servers.replicated(5000))) {
+    if (!(await servers.replicated(5000))) {
       return;
     }
     const lasts = random.between(2.5 * this.lease, 4 * this.lease);
+    const alone = random.chance(0.5);
 
     await this.during('deposed', [edge], ['unavailable', 'past'],
-      `${lasts | 0} ms`, async () => {
-        await this.servers.proxy({ door: 'replication', do: 'refuse',
-                                   on: true });
-        await this.servers.proxy({ door: 'replication', do: 'cut',
-                                   kind: 'all' });
-        await this.proxy(edge, { do: 'route',
-                                 to: this.servers.at('replica') });
+      `${lasts | 0} ms, a ${alone ? 'primary' : 'replica'}`, async () => {
+        await servers.isolate(alone);
+        await this.proxy(edge, { do: 'route', to: servers.at('replica') });
         await this.proxy(edge, { do: 'cut', kind: 'all' });
         await this.clients.strike(edge, tokens, random);
         await sleep(lasts);
-        await this.proxy(edge, { do: 'route',
-                                 to: this.servers.at('primary') });
+        await this.proxy(edge, { do: 'route', to: servers.at('primary') });
         await this.proxy(edge, { do: 'cut', kind: 'all' });
-        await this.servers.proxy({ door: 'replication', do: 'refuse',
-                                   on: false });
+        await servers.rejoin(alone);
       });
   },
 };

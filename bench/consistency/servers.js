@@ -214,6 +214,25 @@ class Servers {
     await this.process(role).ended;
   }
 
+  /* The replica hears no more; alone: it is a primary that wants replicas. */
+  async isolate(alone) {
+    await this.proxy({ do: 'refuse', door: 'replication', on: true });
+    await this.proxy({ do: 'cut', door: 'replication', kind: 'all' });
+    if (alone) {
+      await this.tell('replica', 'CONFIG', 'SET', 'min-replicas-to-write', '1');
+      await this.tell('replica', 'REPLICAOF', 'NO', 'ONE');
+    }
+  }
+
+  async rejoin(alone) {
+    await this.proxy({ do: 'refuse', door: 'replication', on: false });
+    if (alone) {
+      await this.tell('replica', 'CONFIG', 'SET', 'min-replicas-to-write', '0');
+      await this.tell('replica', 'REPLICAOF', '127.0.0.1',
+                      String(this.doors.replication));
+    }
+  }
+
   /* The replica is a primary from now on; the other one does not know. */
   async promote() {
     await this.tell('replica', 'REPLICAOF', 'NO', 'ONE');

@@ -173,19 +173,30 @@ class World {
 
   /*
    * An edge that is left alone with the past may answer 404 for a token that
-   * came after; with `strict` that is a violation.
+   * came after, and 200 for a change that was made before: nothing is written
+   * then that could be refused.  With `strict` these are violations.
    */
   changesOf(token) {
-    const { strict, recovery } = this.rules;
+    if (this.rules.strict) {
+      return token.changes;
+    }
+    return token.changes.map((change) => {
+      const { kind, outcome, start } = change;
+      const past = excused({ ...change, begin: start }, 'past', this.faults, 0)
+                   !== null;
 
-    return token.changes.filter((change) => {
-      const deaf = !strict && change.outcome === 'refused'
-        && excused({ ...change, begin: change.start }, 'past', this.faults,
-                   recovery) !== null;
-
-      this.counts.deposed += deaf ? 1 : 0;
-      return !deaf;
-    });
+      if (past && outcome === 'refused') {
+        this.counts.deposed++;
+        return null;
+      }
+      if (past && outcome === 'confirmed'
+          && (kind === 'revoke' || kind === 'activate'))
+      {
+        this.counts.deposed++;
+        return { ...change, outcome: 'unknown' };
+      }
+      return change;
+    }).filter(Boolean);
   }
 
   /* A worker at a Redis that is not in charge any more, and does not know. */
