@@ -15,7 +15,7 @@ const http2 = require('node:http2');
 const net = require('node:net');
 const { now } = require('./client.js');
 const { credential, redis, nginx, tokens, sleep, until, memory, descriptors,
-        freePort } = require('./servers.js');
+        freePort, deadline } = require('./servers.js');
 const { figure, bound, note, median, end } = require('./figures.js');
 
 const quick = process.argv.includes('--quick');
@@ -281,6 +281,7 @@ function growth(samples, begin, what) {
 }
 
 async function main() {
+  deadline(SECONDS + 90);
   const h2 = await freePort();
 
   await redis.start();

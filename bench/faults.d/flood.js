@@ -7,7 +7,7 @@
  */
 
 const { Load, header, now } = require('./client.js');
-const { dir, redis, nginx, tokens, tokenFile, sleep, memory }
+const { dir, redis, nginx, tokens, tokenFile, sleep, memory, deadline }
   = require('./servers.js');
 const { spawn } = require('node:child_process');
 const { figure, bound, note, median, end } = require('./figures.js');
@@ -96,6 +96,7 @@ async function repeat(good, file, connections) {
 }
 
 async function main() {
+  deadline(600);
   await redis.start();
   const good = new Good();
   const forged = tokenFile(FORGED, 'forged');   /* takes a second */

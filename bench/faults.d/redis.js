@@ -11,7 +11,8 @@
  */
 
 const { Load, now } = require('./client.js');
-const { redis, nginx, sleep, until, cpu } = require('./servers.js');
+const { redis, nginx, sleep, until, cpu, deadline }
+  = require('./servers.js');
 const { Verdicts } = require('./verdicts.js');
 const { figure, bound, note, median, end } = require('./figures.js');
 
@@ -196,6 +197,7 @@ class Scenario {
 }
 
 async function main() {
+  deadline(900);
   await redis.start();
   for (const cache of ['on', 'off']) {
     for (const fault of ['kill', 'halt']) {

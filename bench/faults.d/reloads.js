@@ -8,7 +8,7 @@
  */
 
 const { Load, now } = require('./client.js');
-const { redis, nginx, sleep, until, memory, descriptors }
+const { redis, nginx, sleep, until, memory, descriptors, deadline }
   = require('./servers.js');
 const { Verdicts } = require('./verdicts.js');
 const { figure, bound, note, median, end } = require('./figures.js');
@@ -62,6 +62,7 @@ async function reload() {
 }
 
 async function main() {
+  deadline(300);
   await redis.start();
   const verdicts = new Verdicts(64);
   await nginx.start({ workers: WORKERS });

@@ -18,15 +18,33 @@ const credential = `root_${crypto.randomBytes(24).toString('hex')}`;
 
 const children = new Set();
 
+/* A worker outlives a master that is killed.  It is stopped first, so that it
+   makes no new ones. */
+
 process.on('exit', () => {
   for (const child of children) {
-    child.kill('SIGCONT');
-    child.kill('SIGKILL');
+    child.kill('SIGSTOP');
+    for (const pid of [...childrenOf(child.pid), child.pid]) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch (e) {
+        /* it has gone by itself */
+      }
+    }
   }
 });
 for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143],
                               ['SIGHUP', 129]]) {
   process.on(signal, () => process.exit(code));
+}
+
+/* A scenario comes to its end whatever happens. */
+
+function deadline(seconds) {
+  setTimeout(() => {
+    console.error(`it has not come to its end in ${seconds} s`);
+    process.exit(2);
+  }, seconds * 1000).unref();
 }
 
 function sleep(ms) {
@@ -243,11 +261,8 @@ http {
 
   /* All worker processes, those too that finish after a reload. */
   workers() {
-    const { pid } = this.process;
-
-    return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-      .trim().split(/\s+/).filter(Boolean).map(Number)
-      .filter((w) => read(`/proc/${w}/cmdline`) !== '');
+    return childrenOf(this.process.pid).filter(
+      (w) => read(`/proc/${w}/cmdline`) !== '');
   },
 
   reload() {
@@ -271,8 +286,9 @@ http {
   },
 
   async get(uri, headers = {}) {
-    const r = await fetch(`http://127.0.0.1:${this.port}${uri}`,
-                          { headers: { connection: 'close', ...headers } });
+    const r = await fetch(`http://127.0.0.1:${this.port}${uri}`, {
+      headers: { connection: 'close', ...headers },
+      signal: AbortSignal.timeout(10000) });
     return r.text();
   },
 
@@ -281,14 +297,18 @@ http {
                                      { accept: 'application/json' }));
   },
 
-  async api(method, uri, body) {
+  /* What Redis did not confirm is asked for again: the disk may be slow. */
+  async api(method, uri, body, tries = 3) {
     const r = await fetch(`http://127.0.0.1:${this.port}/api${uri}`, {
       method,
       headers: { authorization: `Bearer ${credential}`, connection: 'close',
                  'content-type': 'application/json' },
       body: body && JSON.stringify(body),
     });
-    return { status: r.status, json: JSON.parse(await r.text() || 'null') };
+    const json = JSON.parse(await r.text() || 'null');
+
+    return r.status === 503 && tries > 1
+      ? this.api(method, uri, body, tries - 1) : { status: r.status, json };
   },
 
   async create() {
@@ -306,6 +326,11 @@ http {
 
 
 /* --- processes ---------------------------------------------------------- */
+
+function childrenOf(pid) {
+  return read(`/proc/${pid}/task/${pid}/children`).trim().split(/\s+/)
+    .filter(Boolean).map(Number);
+}
 
 function read(file) {
   try {
@@ -363,5 +388,5 @@ function freePort() {
 
 module.exports = {
   dir, credential, redis, nginx, tokens, tokenFile, run, sleep, until, cpu,
-  memory, descriptors, freePort,
+  memory, descriptors, freePort, deadline,
 };
