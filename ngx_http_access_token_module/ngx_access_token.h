@@ -138,7 +138,7 @@ typedef struct {
 
 /*
  * NGX_OK: token is well-formed, its prefix is right, its checksum fits, and
- * key is filled in; NGX_DECLINED: it is not; NGX_ERROR: no digest to be had.
+ * key is filled in; NGX_DECLINED: it is not.
  */
 
 ngx_int_t ngx_access_token_parse(const ngx_str_t *prefix,

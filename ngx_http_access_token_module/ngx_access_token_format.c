@@ -26,13 +26,18 @@
 #include <ngx_event.h>
 #include <ngx_access_token.h>
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <openssl/sha.h>
 
 
 #define NGX_ACCESS_TOKEN_HASHED_LEN                                           \
     (NGX_ACCESS_TOKEN_ID_LEN + NGX_ACCESS_TOKEN_SECRET_LEN)
+
+/* a multiple of 4 */
+typedef char  ngx_access_token_hashed_is_even[
+    NGX_ACCESS_TOKEN_HASHED_LEN % 4 == 0 ? 1 : -1];
 
 #define NGX_ACCESS_TOKEN_BODY_LEN                                             \
     (NGX_ACCESS_TOKEN_HASHED_LEN + NGX_ACCESS_TOKEN_CHECKSUM_LEN)
@@ -45,11 +50,14 @@
 
 
 static ngx_uint_t ngx_access_token_is_base62(const u_char *p, size_t n);
+static uint64_t ngx_access_token_number_of(const u_char *p, size_t digits);
 static u_char *ngx_access_token_put_number(u_char *p, uint64_t number,
     size_t digits);
-static u_char *ngx_access_token_put_checksum(u_char *p, u_char *hashed);
 static ngx_int_t ngx_access_token_put_id(u_char *p,
     const ngx_str_t *organization, uint64_t now);
+static uint32_t ngx_access_token_crc32(const u_char *p);
+static void ngx_access_token_crc32_init(uint32_t (*t)[256]);
+static void ngx_access_token_digest_of(const u_char *p, u_char *digest);
 static ngx_int_t ngx_access_token_sha256(const u_char *p, size_t n,
     u_char *digest);
 static EVP_MD_CTX *ngx_access_token_sha256_ctx(const EVP_MD **md);
@@ -58,13 +66,33 @@ static EVP_MD_CTX *ngx_access_token_sha256_ctx(const EVP_MD **md);
 static const u_char  ngx_access_token_base62[] =
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
+/* The reverse: what a character is worth; 0x80 and above if it is no digit. */
+
+static const u_char  ngx_access_token_digits[256] = {
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+      0,  1,  2,  3,  4,  5,  6,  7,  8,  9,128,128,128,128,128,128,
+    128, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
+     25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35,128,128,128,128,128,
+    128, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50,
+     51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,
+    128,128,128,128,128,128,128,128,128,128,128,128,128,128,128,128
+};
+
 
 ngx_int_t
 ngx_access_token_parse(const ngx_str_t *prefix, const ngx_str_t *token,
     ngx_access_token_key_t *key)
 {
     u_char  *p;
-    u_char   checksum[NGX_ACCESS_TOKEN_CHECKSUM_LEN];
 
     if (token->len != prefix->len + 1 + NGX_ACCESS_TOKEN_BODY_LEN
         || ngx_memcmp(token->data, prefix->data, prefix->len) != 0
@@ -75,23 +103,21 @@ ngx_access_token_parse(const ngx_str_t *prefix, const ngx_str_t *token,
 
     p = token->data + prefix->len + 1;
 
-    if (!ngx_access_token_is_base62(p, NGX_ACCESS_TOKEN_HASHED_LEN)) {
-        return NGX_DECLINED;
-    }
+    /* one number has one spelling, so to compare numbers will do */
 
-    ngx_access_token_put_checksum(checksum, p);
-
-    if (ngx_memcmp(checksum, p + NGX_ACCESS_TOKEN_HASHED_LEN,
-                   NGX_ACCESS_TOKEN_CHECKSUM_LEN)
-        != 0)
+    if (!ngx_access_token_is_base62(p, NGX_ACCESS_TOKEN_BODY_LEN)
+        || ngx_access_token_number_of(p + NGX_ACCESS_TOKEN_HASHED_LEN,
+                                      NGX_ACCESS_TOKEN_CHECKSUM_LEN)
+           != ngx_access_token_crc32(p))
     {
         return NGX_DECLINED;
     }
 
     ngx_memcpy(key->id, p, NGX_ACCESS_TOKEN_ID_LEN);
 
-    return ngx_access_token_sha256(p, NGX_ACCESS_TOKEN_HASHED_LEN,
-                                   key->digest);
+    ngx_access_token_digest_of(p, key->digest);
+
+    return NGX_OK;
 }
 
 
@@ -120,17 +146,18 @@ ngx_access_token_generate(const ngx_str_t *prefix,
     p += NGX_ACCESS_TOKEN_ID_LEN;
 
     if (ngx_access_token_generate_random(p, NGX_ACCESS_TOKEN_SECRET_LEN)
-        != NGX_OK
-        || ngx_access_token_sha256(hashed, NGX_ACCESS_TOKEN_HASHED_LEN,
-                                   key->digest)
-           != NGX_OK)
+        != NGX_OK)
     {
         ngx_explicit_memzero(p, NGX_ACCESS_TOKEN_SECRET_LEN);
         return NGX_ERROR;
     }
 
+    ngx_access_token_digest_of(hashed, key->digest);
+
     p += NGX_ACCESS_TOKEN_SECRET_LEN;
-    p = ngx_access_token_put_checksum(p, hashed);
+    p = ngx_access_token_put_number(p,
+                                    ngx_access_token_crc32(hashed),
+                                    NGX_ACCESS_TOKEN_CHECKSUM_LEN);
 
     token->len = p - token->data;
 
@@ -280,25 +307,40 @@ ngx_access_token_digest(const ngx_str_t *text, u_char *digest)
 ngx_uint_t
 ngx_access_token_digest_equal(const u_char *a, const u_char *b)
 {
-    return CRYPTO_memcmp(a, b, NGX_ACCESS_TOKEN_DIGEST_LEN) == 0;
+    uint64_t    x[4], y[4];
+
+    ngx_memcpy(x, a, NGX_ACCESS_TOKEN_DIGEST_LEN);
+    ngx_memcpy(y, b, NGX_ACCESS_TOKEN_DIGEST_LEN);
+
+    /* no branch: how much is equal takes no time to tell */
+
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3])) == 0;
 }
 
 
 static ngx_uint_t
 ngx_access_token_is_base62(const u_char *p, size_t n)
 {
-    u_char  c, letter;
+    u_char  bad;
 
-    while (n--) {
-        c = *p++;
-        letter = c | 0x20;
-
-        if ((c < '0' || c > '9') && (letter < 'a' || letter > 'z')) {
-            return 0;
-        }
+    for (bad = 0; n; n--) {
+        bad |= ngx_access_token_digits[*p++];
     }
 
-    return 1;
+    return (bad & 0x80) == 0;
+}
+
+
+static uint64_t
+ngx_access_token_number_of(const u_char *p, size_t digits)
+{
+    uint64_t  number;
+
+    for (number = 0; digits; digits--) {
+        number = number * 62 + ngx_access_token_digits[*p++];
+    }
+
+    return number;
 }
 
 
@@ -318,15 +360,6 @@ ngx_access_token_put_number(u_char *p, uint64_t number, size_t digits)
 }
 
 
-static u_char *
-ngx_access_token_put_checksum(u_char *p, u_char *hashed)
-{
-    return ngx_access_token_put_number(p,
-                        ngx_crc32_long(hashed, NGX_ACCESS_TOKEN_HASHED_LEN),
-                        NGX_ACCESS_TOKEN_CHECKSUM_LEN);
-}
-
-
 /* 62^8 ms are 6918 years. */
 
 static ngx_int_t
@@ -342,6 +375,87 @@ ngx_access_token_put_id(u_char *p, const ngx_str_t *organization, uint64_t now)
     return ngx_access_token_generate_random(p, NGX_ACCESS_TOKEN_ID_LEN
                                                - NGX_ACCESS_TOKEN_TAG_LEN
                                                - NGX_ACCESS_TOKEN_TIME_LEN);
+}
+
+
+/*
+ * CRC-32 of id and secret, four bytes at a time, which is twice as fast as the
+ * way of nginx: a table says what a byte does that three, two, one or no other
+ * one follows.
+ */
+
+static uint32_t
+ngx_access_token_crc32(const u_char *p)
+{
+    uint32_t       crc, word;
+    const u_char  *last;
+
+    static uint32_t  t[4][256];
+
+    if (t[3][1] == 0) {
+        ngx_access_token_crc32_init(t);
+    }
+
+    crc = 0xffffffff;
+
+    for (last = p + NGX_ACCESS_TOKEN_HASHED_LEN; p < last; p += 4) {
+        word = crc ^ ((uint32_t) p[0] | (uint32_t) p[1] << 8
+                      | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 24);
+
+        crc = t[3][word & 0xff] ^ t[2][word >> 8 & 0xff]
+              ^ t[1][word >> 16 & 0xff] ^ t[0][word >> 24];
+    }
+
+    return crc ^ 0xffffffff;
+}
+
+
+static void
+ngx_access_token_crc32_init(uint32_t (*t)[256])
+{
+    ngx_uint_t  i, k;
+
+    for (i = 0; i < 256; i++) {
+        t[0][i] = ngx_crc32_table256[i];
+
+        for (k = 1; k < 4; k++) {
+            t[k][i] = t[k - 1][i] >> 8 ^ ngx_crc32_table256[t[k - 1][i] & 0xff];
+        }
+    }
+}
+
+
+/*
+ * SHA-256 of id and secret, which are one block (FIPS 180-4 section 5.1.1): the
+ * bytes, a bit, and how many bits there were.  It is computed for each request;
+ * with the functions that take any length it would be half as long again.
+ */
+
+static void
+ngx_access_token_digest_of(const u_char *p, u_char *digest)
+{
+    u_char      block[SHA256_CBLOCK];
+    uint32_t    word;
+    ngx_uint_t  i;
+    SHA256_CTX  ctx;
+
+    ngx_memcpy(block, p, NGX_ACCESS_TOKEN_HASHED_LEN);
+    ngx_memzero(block + NGX_ACCESS_TOKEN_HASHED_LEN,
+                SHA256_CBLOCK - NGX_ACCESS_TOKEN_HASHED_LEN);
+
+    block[NGX_ACCESS_TOKEN_HASHED_LEN] = 0x80;
+    block[SHA256_CBLOCK - 2] = (NGX_ACCESS_TOKEN_HASHED_LEN * 8) >> 8;
+    block[SHA256_CBLOCK - 1] = (NGX_ACCESS_TOKEN_HASHED_LEN * 8) & 0xff;
+
+    (void) SHA256_Init(&ctx);
+    SHA256_Transform(&ctx, block);
+
+    for (i = 0; i < 8; i++) {
+        word = htonl(ctx.h[i]);
+        digest = ngx_cpymem(digest, &word, sizeof(word));
+    }
+
+    ngx_explicit_memzero(block, NGX_ACCESS_TOKEN_HASHED_LEN);
 }
 
 

@@ -26,6 +26,8 @@ typedef struct {
 } ngx_http_access_token_taken_t;
 
 
+static ngx_int_t ngx_http_access_token_taken(
+    const ngx_http_access_token_taken_t *taken);
 static void ngx_http_access_token_take_header(
     ngx_http_access_token_taken_t *taken, const ngx_array_t *sources,
     ngx_table_elt_t *h);
@@ -58,6 +60,20 @@ ngx_http_access_token_take(ngx_http_request_t *r, const ngx_array_t *sources,
     ngx_memzero(&taken, sizeof(ngx_http_access_token_taken_t));
     taken.token = token;
 
+    source = sources->elts;
+
+    if (sources->nelts == 1 && source->type == NGX_HTTP_ACCESS_TOKEN_BEARER) {
+
+        /* nginx has found it already, and that there is no other one */
+
+        if (r->headers_in.authorization) {
+            ngx_http_access_token_take_bearer(&taken,
+                                        &r->headers_in.authorization->value);
+        }
+
+        return ngx_http_access_token_taken(&taken);
+    }
+
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
 
@@ -66,8 +82,6 @@ ngx_http_access_token_take(ngx_http_request_t *r, const ngx_array_t *sources,
         }
     }
 
-    source = sources->elts;
-
     for (i = 0; i < sources->nelts; i++) {
         if (source[i].type == NGX_HTTP_ACCESS_TOKEN_QUERY) {
             ngx_http_access_token_take_query(&taken, &source[i].name,
@@ -75,11 +89,18 @@ ngx_http_access_token_take(ngx_http_request_t *r, const ngx_array_t *sources,
         }
     }
 
-    if (taken.tokens > 1) {
+    return ngx_http_access_token_taken(&taken);
+}
+
+
+static ngx_int_t
+ngx_http_access_token_taken(const ngx_http_access_token_taken_t *taken)
+{
+    if (taken->tokens > 1) {
         return NGX_HTTP_BAD_REQUEST;
     }
 
-    return taken.tokens ? NGX_OK : NGX_DECLINED;
+    return taken->tokens ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -149,7 +170,10 @@ ngx_http_access_token_take_bearer(ngx_http_access_token_taken_t *taken,
         return;
     }
 
-    if (value->len < 6 || ngx_strncasecmp(p, (u_char *) "bearer", 6) != 0) {
+    if (value->len < 6
+        || (ngx_memcmp(p, "Bearer", 6) != 0
+            && ngx_strncasecmp(p, (u_char *) "bearer", 6) != 0))
+    {
         return;
     }
 
@@ -285,7 +309,7 @@ ngx_http_access_token_take_one(ngx_http_access_token_taken_t *taken,
     taken->token->len = last - data;
     taken->tokens++;
 
-    if (ngx_strlchr(data, last, ',')) {
+    if (last > data && memchr(data, ',', last - data)) {
         taken->tokens++;
     }
 }

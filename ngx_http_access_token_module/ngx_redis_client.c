@@ -28,10 +28,26 @@
 #define NGX_REDIS_PAUSE_MIN  50
 #define NGX_REDIS_PAUSE_MAX  750
 
+/*
+ * Commands that are done are kept for the next ones, all of one size; bigger
+ * ones are not.  Nor are any where a sanitizer is to see who goes beyond the
+ * end of one, or uses one that is gone.
+ */
+
+#define NGX_REDIS_KEEP       256
+
+#if defined(__SANITIZE_ADDRESS__)
+#define NGX_REDIS_COMMAND    0
+#else
+#define NGX_REDIS_COMMAND    1024           /* bytes */
+#endif
+
 
 static void ngx_redis_cleanup(void *data);
 static ngx_redis_command_t *ngx_redis_command(ngx_redis_t *redis, size_t size,
     ngx_redis_handler_pt handler, void *data);
+static ngx_redis_command_t *ngx_redis_alloc(ngx_redis_t *redis, size_t size);
+static void ngx_redis_free(ngx_redis_t *redis, ngx_redis_command_t *cmd);
 static ngx_redis_command_t *ngx_redis_submit(ngx_redis_t *redis,
     ngx_redis_command_t *cmd, u_char *last);
 static void ngx_redis_open(ngx_redis_conn_t *conn);
@@ -80,6 +96,7 @@ ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
         return NULL;
     }
 
+    ngx_queue_init(&redis->free);
     ngx_redis_conn_init(&redis->conn, conf);
 
     redis->conn.open = ngx_redis_open;
@@ -106,11 +123,23 @@ ngx_redis_cleanup(void *data)
 {
     ngx_redis_t  *redis = data;
 
+    ngx_queue_t          *q;
+    ngx_redis_command_t  *cmd;
+
     redis->gone = 1;
 
     ngx_redis_conn_drop(&redis->conn);
 
     ngx_redis_place_free(&redis->place);
+
+    while (redis->nfree) {
+        q = ngx_queue_head(&redis->free);
+        ngx_queue_remove(q);
+        redis->nfree--;
+
+        cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+        ngx_free(cmd);
+    }
 }
 
 
@@ -267,18 +296,64 @@ ngx_redis_command(ngx_redis_t *redis, size_t size,
         return NULL;
     }
 
-    cmd = ngx_alloc(sizeof(ngx_redis_command_t) + size, ngx_cycle->log);
+    cmd = ngx_redis_alloc(redis, sizeof(ngx_redis_command_t) + size);
     if (cmd == NULL) {
         return NULL;
     }
-
-    ngx_memzero(cmd, sizeof(ngx_redis_command_t));
 
     cmd->handler = handler;
     cmd->data = data;
     cmd->pos = (u_char *) cmd + sizeof(ngx_redis_command_t);
 
     return cmd;
+}
+
+
+static ngx_redis_command_t *
+ngx_redis_alloc(ngx_redis_t *redis, size_t size)
+{
+    ngx_uint_t            big;
+    ngx_queue_t          *q;
+    ngx_redis_command_t  *cmd;
+
+    big = (size > NGX_REDIS_COMMAND);
+
+    if (big || redis->nfree == 0) {
+        cmd = ngx_alloc(big ? size : NGX_REDIS_COMMAND, ngx_cycle->log);
+        if (cmd == NULL) {
+            return NULL;
+        }
+
+    } else {
+        q = ngx_queue_head(&redis->free);
+        ngx_queue_remove(q);
+        redis->nfree--;
+
+        cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+    }
+
+    ngx_memzero(cmd, sizeof(ngx_redis_command_t));
+
+    cmd->big = big;
+
+    return cmd;
+}
+
+
+static void
+ngx_redis_free(ngx_redis_t *redis, ngx_redis_command_t *cmd)
+{
+    if (cmd->eval) {
+        ngx_free(cmd->eval);
+    }
+
+    if (cmd->big || redis->nfree >= NGX_REDIS_KEEP) {
+        ngx_free(cmd);
+        return;
+    }
+
+    ngx_queue_insert_head(&redis->free, &cmd->queue);
+    redis->nfree++;
 }
 
 
@@ -460,9 +535,5 @@ ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
         cmd->handler(cmd->data, reply ? NGX_OK : NGX_ERROR, reply);
     }
 
-    if (cmd->eval) {
-        ngx_free(cmd->eval);
-    }
-
-    ngx_free(cmd);
+    ngx_redis_free(redis, cmd);
 }

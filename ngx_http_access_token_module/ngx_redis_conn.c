@@ -339,11 +339,7 @@ ngx_redis_conn_read(ngx_redis_conn_t *conn)
             return NGX_ERROR;
         }
 
-        if (ngx_redis_reader_feed(conn->reader, b->start, n) != NGX_OK) {
-            ngx_redis_conn_fail(conn, NGX_REDIS_INTERNAL, 0,
-                                "no memory for a reply");
-            return NGX_ERROR;
-        }
+        ngx_redis_reader_feed(conn->reader, b->start, n);
 
         if (ngx_redis_conn_parse(conn) != NGX_OK) {
             return NGX_ERROR;

@@ -54,6 +54,7 @@ struct ngx_redis_command_s {
                                                ngx_redis_conn_clock() */
 
     unsigned                   slow:1;
+    unsigned                   big:1;       /* not for another one */
 };
 
 
@@ -215,6 +216,9 @@ struct ngx_redis_s {
     ngx_msec_t                 pause;       /* the last one; 0: all is well */
     ngx_msec_t                 until;       /* its end */
     ngx_uint_t                 gone;        /* the worker exits */
+
+    ngx_queue_t                free;        /* commands for the next ones */
+    ngx_uint_t                 nfree;
 };
 
 
@@ -302,12 +306,13 @@ ngx_redis_reader_t *ngx_redis_reader_create(ngx_log_t *log);
 void ngx_redis_reader_destroy(ngx_redis_reader_t *reader);
 
 /*
- * feed: NGX_OK or NGX_ERROR.  next: NGX_OK, and a reply that lives until the
- * next call; NGX_AGAIN: more bytes are needed; NGX_ERROR: the stream is of no
- * use any more, and reader_error() says why.
+ * feed: the bytes are to stay where they are until next wants more.  next:
+ * NGX_OK, and a reply that lives until the next call; NGX_AGAIN: more bytes
+ * are needed; NGX_ERROR: the stream is of no use any more, and reader_error()
+ * says why.
  */
 
-ngx_int_t ngx_redis_reader_feed(ngx_redis_reader_t *reader,
+void ngx_redis_reader_feed(ngx_redis_reader_t *reader,
     const u_char *buf, size_t len);
 ngx_int_t ngx_redis_reader_next(ngx_redis_reader_t *reader,
     const ngx_redis_reply_t **reply);

@@ -13,6 +13,9 @@
  * dead and the connection is to be closed: nobody can tell where the next
  * reply begins.
  *
+ * hiredis moves what it has not yet parsed to the front of its buffer again and
+ * again, so it gets no more at a time than is cheap to move.
+ *
  * Commands are written by our own hand: RESP is twenty lines, and a formatter
  * of hiredis would allocate for each what is then copied into the command.
  */
@@ -26,6 +29,7 @@
 
 #define NGX_REDIS_POOL_SIZE  4096
 #define NGX_REDIS_POOL_KEEP  65536          /* a bigger reply's goes */
+#define NGX_REDIS_SLICE      2048           /* bytes, for hiredis at a time */
 
 
 /* hiredis 1.0 counts elements in size_t, and reads RESP3, which we refuse. */
@@ -38,13 +42,15 @@ typedef int     ngx_redis_nelts_t;
 
 
 struct ngx_redis_reader_s {
-    redisReader  *hiredis;
-    ngx_log_t    *log;
-    ngx_pool_t   *pool;
-    size_t        size;                     /* of the reply, in the pool */
-    ngx_uint_t    nelts;                    /* of the reply, at all depths */
-    const char   *error;                    /* NULL: ask hiredis */
-    unsigned      done:1;                   /* the reply was handed out */
+    redisReader   *hiredis;
+    ngx_log_t     *log;
+    ngx_pool_t    *pool;
+    const u_char  *pos;                     /* not yet given to hiredis */
+    const u_char  *last;
+    size_t         size;                    /* of the reply, in the pool */
+    ngx_uint_t     nelts;                   /* of the reply, at all depths */
+    const char    *error;                   /* NULL: ask hiredis */
+    unsigned       done:1;                  /* the reply was handed out */
 };
 
 
@@ -64,6 +70,7 @@ static void *ngx_redis_create_double(const redisReadTask *task, double d,
 static void *ngx_redis_create_bool(const redisReadTask *task, int b);
 #endif
 static u_char *ngx_redis_write_size(u_char *p, u_char type, size_t n);
+static u_char *ngx_redis_write_digits(u_char *p, size_t n);
 
 
 static redisReplyObjectFunctions  ngx_redis_functions = {
@@ -123,17 +130,12 @@ ngx_redis_reader_destroy(ngx_redis_reader_t *reader)
 }
 
 
-ngx_int_t
+void
 ngx_redis_reader_feed(ngx_redis_reader_t *reader, const u_char *buf,
     size_t len)
 {
-    if (redisReaderFeed(reader->hiredis, (const char *) buf, len)
-        != REDIS_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    reader->pos = buf;
+    reader->last = buf + len;
 }
 
 
@@ -142,6 +144,7 @@ ngx_redis_reader_next(ngx_redis_reader_t *reader,
     const ngx_redis_reply_t **reply)
 {
     void         *obj;
+    size_t        len;
     redisReader  *r;
 
     r = reader->hiredis;
@@ -153,18 +156,33 @@ ngx_redis_reader_next(ngx_redis_reader_t *reader,
 
     obj = NULL;
 
-    if (redisReaderGetReply(r, &obj) != REDIS_OK) {
-        return NGX_ERROR;
-    }
+    for ( ;; ) {
 
-    if (obj == NULL) {
+        if (redisReaderGetReply(r, &obj) != REDIS_OK) {
+            return NGX_ERROR;
+        }
+
+        if (obj) {
+            break;
+        }
 
         if (r->len - r->pos > NGX_REDIS_MAX_REPLY) {
             reader->error = "reply is too long";
             return NGX_ERROR;
         }
 
-        return NGX_AGAIN;
+        if (reader->pos == reader->last) {
+            return NGX_AGAIN;
+        }
+
+        len = ngx_min(reader->last - reader->pos, NGX_REDIS_SLICE);
+
+        if (redisReaderFeed(r, (const char *) reader->pos, len) != REDIS_OK) {
+            reader->error = "no memory for a reply";
+            return NGX_ERROR;
+        }
+
+        reader->pos += len;
     }
 
     reader->done = 1;
@@ -425,18 +443,24 @@ ngx_redis_write_bulk(u_char *p, const ngx_str_t *s)
 static u_char *
 ngx_redis_write_size(u_char *p, u_char type, size_t n)
 {
-    u_char  *digit, digits[NGX_SIZE_T_LEN];
-
-    digit = digits + NGX_SIZE_T_LEN;
-
-    do {
-        *--digit = (u_char) (n % 10 + '0');
-        n /= 10;
-    } while (n);
-
     *p++ = type;
-    p = ngx_cpymem(p, digit, digits + NGX_SIZE_T_LEN - digit);
+    p = ngx_redis_write_digits(p, n);
     *p++ = CR; *p++ = LF;
+
+    return p;
+}
+
+
+/* Most have one digit. */
+
+static u_char *
+ngx_redis_write_digits(u_char *p, size_t n)
+{
+    if (n >= 10) {
+        p = ngx_redis_write_digits(p, n / 10);
+    }
+
+    *p++ = (u_char) (n % 10 + '0');
 
     return p;
 }

@@ -30,8 +30,9 @@ my $ROOT = 'root-credential-0123456789-of-a-test';
 
 
 # http, server, api: further directives there, where DIR is the server root;
-# redis: parameters of access_token_redis; address: of another Redis; workers:
-# how many, below a master (not given: one process is all); log_level.
+# redis: parameters of access_token_redis; address: of another Redis; cache:
+# what access_token_cache says, "off" if it is not given; workers: how many,
+# below a master (not given: one process is all); log_level.
 
 sub new {
     my ($class, %option) = @_;
@@ -71,6 +72,7 @@ sub write_files {
 
     $_ = ($_ // '') =~ s/\bDIR\b/$dir/gr for @option{qw(http server api redis)};
     my $level = $option{log_level} // 'debug';
+    my $cache = $option{cache} // 'off';
     my $user = $> == 0 ? 'user root;' : '';
     my $workers = $option{workers} // 1;
     my $master = $option{workers} ? 'on' : 'off';
@@ -103,6 +105,7 @@ http {
     default_type text/plain;
 
     access_token_redis $address $option{redis};
+    access_token_cache $cache;
     access_token_root_file $dir/conf/root;
 
     $option{http}

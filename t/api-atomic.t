@@ -292,7 +292,8 @@ for my $change (all_to(\$made)) {
 
 is($done{nothing}, 8, 'with all of them everything is done');
 is(join(' ', grep { !$refused{$_} } sort keys %without),
-   'nothing zrangebylex zrevrangebylex', 'and each is needed, but for lists');
+   'info nothing subscribe zrangebylex zrevrangebylex',
+   'and each is needed, but for lists and by the cache');
 redis_cmd('ACL', 'DELUSER', 'api');
 
 $gateway->stop(qr/its user lacks a permission; see ACL SETUSER/);

@@ -80,6 +80,7 @@ Content-Type: application/json"
 === TEST 5: root needs no Redis to be known
 --- http_config
     access_token_redis unix:/nonexistent;
+    access_token_cache off;
     access_token_root_file $TEST_NGINX_SERVER_ROOT/html/root;
 --- request
 GET /api/self

@@ -2021,6 +2021,9 @@ unknown "no_such_variable" variable
     access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock user=edge
                        password_file=$TEST_NGINX_HTML_DIR/password db=1
                        prefix=gateway: connect_timeout=2s timeout=250ms;
+    access_token_zone tokens:2m;
+    access_token_cache max_age=30s negative=0 lease=500ms;
+    access_token_last_use 5m;
     access_token_prefix acme_at2;
     access_token_max_lifetime 90d;
     access_token_root_file $TEST_NGINX_HTML_DIR/root;
@@ -2069,6 +2072,12 @@ unknown "no_such_variable" variable
 GET /open
 --- response_body
 open
+--- error_log
+while connecting the link to redis
+--- no_error_log
+[alert]
+[crit]
+[emerg]
 
 
 

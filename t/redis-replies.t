@@ -48,6 +48,11 @@ add_block_preprocessor(sub {
             unless defined $block->$section;
     }
 
+    # the first who connects shall be the one that asks
+
+    $block->set_value(http_config => $block->http_config
+                                     . 'access_token_cache off;');
+
     if ($block->error_code eq '503') {
         $block->set_value('response_headers',
                           "Retry-After: 1\n!WWW-Authenticate");

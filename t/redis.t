@@ -159,6 +159,7 @@ let in
 --- http_config
     access_token_redis unix:$TEST_NGINX_REDIS_SOCKET user=edge
                        password_file=$TEST_NGINX_HTML_DIR/password;
+    access_token_cache off;
 --- config
     location = /t { access_token on; }
 --- user_files eval: $::Files

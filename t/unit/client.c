@@ -3,7 +3,7 @@
  * Copyright (C) the ngx_http_access_token_module authors
  *
  * client, and when it sends nothing: in the pause after a failure, and when
- * too many commands wait.  The clock is the test's.
+ * too many commands wait; and what it counts.  The clocks are the test's.
  */
 
 
@@ -27,9 +27,14 @@ static void test_answer(void);
 static void test_connection(void);
 static void test_overflow(void);
 static void test_too_many(void);
+static void test_memory(void);
+static void test_count(void);
+static void test_latency(void);
+static void test_server(void);
 
 static void create(void);
 static ngx_uint_t sends(void);
+static ngx_uint_t sends_text(const ngx_str_t *text);
 static ngx_msec_t pause_after_failure(void);
 static void count_answer(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
@@ -61,6 +66,10 @@ main(void)
     test_connection();
     test_overflow();
     test_too_many();
+    test_memory();
+    test_count();
+    test_latency();
+    test_server();
 
     return tap_done();
 }
@@ -244,6 +253,141 @@ test_too_many(void)
 }
 
 
+/* What is kept of those that are done is of one size; others are bigger. */
+
+static void
+test_memory(void)
+{
+    u_char      bytes[4096];
+    size_t      len;
+    ngx_str_t   text;
+    ngx_uint_t  i, n;
+
+    tap_test("a command of any size finds room, and its bytes are its own");
+
+    create();
+    ngx_memset(bytes, 'x', sizeof(bytes));
+    text.data = bytes;
+
+    for (n = 0; n < 3; n++) {
+
+        for (len = 0; len <= sizeof(bytes); len += 64) {
+            text.len = len;
+            tap_is(sends_text(&text), 1, "send");
+        }
+
+        for (i = 0; i <= sizeof(bytes) / 64; i++) {
+            len = unit_answer(&good);
+            tap_is(len, i * 64 + 1, "bytes");
+        }
+    }
+
+    tap_is(failures, 0, "failures");
+}
+
+
+static void
+test_count(void)
+{
+    ngx_redis_stats_t  stats;
+
+    tap_test("each command is counted when it is done, and if it failed");
+
+    create();
+    sends();
+    unit_answer(&good);
+
+    ngx_memzero(&stats, sizeof(ngx_redis_stats_t));
+    ngx_redis_count(redis, &stats);
+
+    sends();
+    sends();
+    sends();
+    tap_is(stats.commands, 0, "commands in flight");
+
+    unit_answer(&good);
+    tap_is(stats.commands, 1, "commands");
+    tap_is(stats.errors, 0, "errors");
+
+    unit_answer(&error);
+    tap_is(stats.commands, 2, "commands");
+    tap_is(stats.errors, 1, "errors");
+
+    unit_fail_conn();
+    tap_is(stats.commands, 3, "commands");
+    tap_is(stats.errors, 2, "errors");
+
+    ngx_redis_count(redis, NULL);
+    ngx_current_msec += NEVER;
+    tap_is(sends(), 1, "send");
+    unit_answer(&good);
+    tap_is(stats.commands, 3, "commands after the end of it");
+}
+
+
+static void
+test_latency(void)
+{
+    ngx_uint_t         i, n;
+    ngx_redis_stats_t  stats;
+
+    static const struct {
+        ngx_uint_t     took;        /* microseconds */
+        ngx_uint_t     i;
+    } times[] = {
+        { 0, 0 }, { 1, 0 }, { 100, 0 }, { 101, 1 }, { 250, 1 }, { 251, 2 },
+        { 1000, 3 }, { 50000, 8 }, { 999999, 12 }, { 1000000, 12 },
+        { 1000001, 13 }, { 60000000, 13 }
+    };
+
+    tap_test("a latency is counted once, below its bound");
+
+    for (n = 0; n < sizeof(times) / sizeof(times[0]); n++) {
+        create();
+        ngx_memzero(&stats, sizeof(ngx_redis_stats_t));
+        ngx_redis_count(redis, &stats);
+
+        sends();
+        unit_conn->now += times[n].took;
+        unit_answer(n & 1 ? &error : &good);
+
+        for (i = 0; i < NGX_REDIS_LATENCIES; i++) {
+            tap_ok(stats.latency[i] == (i == times[n].i), "%lu us: %lu of %lu",
+                   (u_long) times[n].took, (u_long) stats.latency[i],
+                   (u_long) i);
+        }
+
+        tap_is(stats.latency_sum, times[n].took, "sum");
+    }
+
+    tap_test("a command without a reply has no latency");
+
+    sends();
+    unit_conn->now += 1000;
+    unit_fail_conn();
+    tap_is(stats.commands, 2, "commands");
+    tap_is(stats.latency_sum, times[n - 1].took, "sum");
+}
+
+
+static void
+test_server(void)
+{
+    tap_test("the server is known while the connection is ready");
+
+    create();
+    tap_is(ngx_redis_connection(redis), 0, "connections");
+
+    ngx_str_set(&unit_conn->server, "id");
+    unit_conn->opening = 1;
+    tap_is(ngx_redis_server(redis)->len, 0, "while it opens");
+
+    unit_conn->opening = 0;
+    unit_conn->ready = 1;
+    tap_is(ngx_redis_server(redis)->len, 2, "ready");
+}
+
+
 static void
 create(void)
 {
@@ -273,7 +417,14 @@ sends(void)
 {
     ngx_str_t  ping = ngx_string("PING");
 
-    return ngx_redis_send(redis, NULL, &ping, 1, count_answer, NULL) != NULL;
+    return sends_text(&ping);
+}
+
+
+static ngx_uint_t
+sends_text(const ngx_str_t *text)
+{
+    return ngx_redis_send(redis, NULL, text, 1, count_answer, NULL) != NULL;
 }
 
 

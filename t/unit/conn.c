@@ -51,22 +51,30 @@ ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf)
 void
 ngx_redis_conn_submit(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd)
 {
+    cmd->start = conn->now;
+
     ngx_queue_insert_tail(&conn->waiting, &cmd->queue);
     conn->ncommands++;
 }
 
 
-void
+size_t
 unit_answer(const ngx_redis_reply_t *reply)
 {
-    ngx_queue_t  *q;
+    size_t                size;
+    ngx_queue_t          *q;
+    ngx_redis_command_t  *cmd;
 
     q = ngx_queue_head(&unit_conn->waiting);
     ngx_queue_remove(q);
     unit_conn->ncommands--;
 
-    unit_conn->done(unit_conn, ngx_queue_data(q, ngx_redis_command_t, queue),
-                    reply);
+    cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+    size = cmd->last - cmd->pos;
+
+    unit_conn->done(unit_conn, cmd, reply);
+
+    return size;
 }
 
 

@@ -145,9 +145,9 @@ extern ngx_uint_t         unit_opened;      /* how often a connection was */
 extern ngx_uint_t         unit_fault;       /* the last one */
 extern ngx_event_t       *unit_timer;       /* that is set, or NULL */
 
-/* Answers the command that waits longest; NULL: none may wait. */
+/* Answers the command that waits longest; how many bytes it has. */
 
-void unit_answer(const ngx_redis_reply_t *reply);
+size_t unit_answer(const ngx_redis_reply_t *reply);
 
 /* The connection fails, and with it all that wait. */
 
