@@ -77,11 +77,16 @@ typedef enum {
 } ngx_access_token_verdict_e;
 
 
-/* The public part of a presented token and the digest of it. */
+/*
+ * The public part of a presented token and the digest of it.  hashed is what
+ * the digest is of, within the token; lookup computes it while it waits for
+ * memory.
+ */
 
 typedef struct {
     u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
     u_char                        digest[NGX_ACCESS_TOKEN_DIGEST_LEN];
+    const u_char                 *hashed;
 } ngx_access_token_key_t;
 
 
@@ -98,7 +103,7 @@ typedef struct {
  * in what is up to head by itself.
  */
 
-#define NGX_ACCESS_TOKEN_HEAD  offsetof(ngx_access_token_t, previous_until)
+#define NGX_ACCESS_TOKEN_HEAD  offsetof(ngx_access_token_t, previous)
 
 typedef struct {
     u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
@@ -138,11 +143,15 @@ typedef struct {
 
 /*
  * NGX_OK: token is well-formed, its prefix is right, its checksum fits, and
- * key is filled in; NGX_DECLINED: it is not.
+ * key is filled in but for the digest; NGX_DECLINED: it is not.
  */
 
 ngx_int_t ngx_access_token_parse(const ngx_str_t *prefix,
     const ngx_str_t *token, ngx_access_token_key_t *key);
+
+/* Fills in the digest of what parse() has filled in. */
+
+void ngx_access_token_key_digest(ngx_access_token_key_t *key);
 
 /*
  * Writes a new token to token->data, which holds NGX_ACCESS_TOKEN_MAX_LEN, and
@@ -231,8 +240,12 @@ ngx_int_t ngx_access_token_text_length(const ngx_str_t *text,
  *   y y1 revoked by
  */
 
-/* The fields that the edge asks for, in the order of its HMGET. */
+/*
+ * The fields that the edge asks for, in the order of its HMGET: the first ones
+ * at first, all of them if the last of these is full and the name may go on.
+ */
 
+#define NGX_ACCESS_TOKEN_EDGE_FIRST   11
 #define NGX_ACCESS_TOKEN_EDGE_FIELDS  17
 
 extern const ngx_str_t
@@ -242,7 +255,8 @@ extern const ngx_str_t
  * Takes one field of a record into t (zeroed at first); texts are copied to
  * pool.  Chunks of a text come in any order.  A nil value is passed as NULL
  * and counts as absent.  NGX_OK; NGX_DECLINED: a value of the wrong form;
- * NGX_ERROR: no memory.  Unknown fields are ignored.
+ * NGX_ERROR: no memory.  Unknown fields are ignored.  If pool is NULL, texts
+ * point to the values, and one that may go on in another chunk is NGX_ERROR.
  */
 
 ngx_int_t ngx_access_token_record_set(ngx_access_token_t *t, ngx_pool_t *pool,
@@ -305,7 +319,8 @@ typedef enum {
 
 /*
  * What a worker counts since the zone was made, in a block of its own that
- * workers before and after it use too.  Whoever adds does so atomically.
+ * workers before and after it use too.  Whoever adds does so atomically.  All
+ * members are ngx_atomic_t: the status sums them one by one.
  */
 
 #define NGX_ACCESS_TOKEN_WORKERS  64        /* blocks; more workers share */
@@ -341,6 +356,11 @@ typedef struct {
 
 #define ngx_access_token_count(counter)                                       \
     (void) ngx_atomic_fetch_add(&(counter), 1)
+
+/* Those of redis.latency; all of their bounds but the last, in microseconds. */
+
+#define NGX_ACCESS_TOKEN_LATENCIES       NGX_REDIS_LATENCIES
+#define ngx_access_token_latency_bounds  ngx_redis_latency_bounds
 
 typedef struct {
     ngx_uint_t                    entries;      /* records */
@@ -404,7 +424,6 @@ typedef struct {
     /* of a worker */
     ngx_rbtree_t                  flights;      /* of lookup.c */
     ngx_rbtree_node_t             sentinel;
-    ngx_pool_t                   *pool;         /* of store.c, for a reply */
 } ngx_access_token_store_t;
 
 /* Prepares what is constant (script digests); at configuration. */
@@ -412,13 +431,13 @@ typedef struct {
 void ngx_access_token_store_init(ngx_access_token_store_t *store);
 
 /*
- * Asks Redis for the edge's fields of one record, in exactly one command, or
- * fenced: with a write before it, so that the answer is that of a server in
- * charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t is the record
- * (it and its texts live until the handler returns), NGX_DECLINED: there is
- * none, NGX_ERROR: cannot know.  NGX_ERROR: it could not be asked.  load lies
- * in the caller's memory until the handler is called; the caller fills in
- * what comes first in it.
+ * Asks Redis for the edge's fields of one record, in one command (two if the
+ * name is long), or fenced: with a write before it, so that the answer is that
+ * of a server in charge.  NGX_AGAIN: handler is called once with rc NGX_OK: t
+ * is the record (it and its texts live until the handler returns),
+ * NGX_DECLINED: there is none, NGX_ERROR: cannot know.  NGX_ERROR: it could not
+ * be asked.  load lies in the caller's memory until the handler is called; the
+ * caller fills in what comes first in it.
  */
 
 typedef struct ngx_access_token_load_s  ngx_access_token_load_t;
@@ -431,9 +450,10 @@ struct ngx_access_token_load_s {
     ngx_access_token_load_pt      handler;
     void                         *data;
 
-    /* of store.c: on which connection the write was accepted, 0: none */
+    /* of load.c: on which connection the write was accepted, 0: none */
     ngx_access_token_store_t     *store;
     ngx_uint_t                    fence;
+    ngx_uint_t                    nfields;      /* that were asked for */
     unsigned                      fenced:1;
 };
 
@@ -581,7 +601,7 @@ typedef enum {
 
 /*
  * One request's question: is this token good?  It lies in the caller's
- * memory; key, pool, handler and data are the caller's to fill in.
+ * memory; key (by parse()), pool, handler and data are the caller's to fill in.
  */
 
 struct ngx_access_token_lookup_s {
@@ -597,6 +617,11 @@ struct ngx_access_token_lookup_s {
     ngx_access_token_cached_e     cached;
     unsigned                      waiting:1;
 };
+
+/* A hint, free of charge: what may be a token will be looked up soon. */
+
+void ngx_access_token_lookup_soon(const ngx_access_token_store_t *store,
+    const ngx_str_t *token);
 
 /*
  * NGX_OK: verdict and token are set.  NGX_AGAIN: the handler will be called

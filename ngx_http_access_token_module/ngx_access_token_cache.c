@@ -28,7 +28,6 @@
 
 typedef struct {
     ngx_access_token_slot_t       slot;
-    uint32_t                      index;
     u_char                        text[NGX_ACCESS_TOKEN_TEXT_MAX];
                                                 /* if it is not in the slot */
 } ngx_access_token_copy_t;
@@ -38,8 +37,10 @@ static ngx_int_t ngx_access_token_cache_read(ngx_access_token_zone_t *zone,
     const u_char *id, uint32_t hash, ngx_access_token_copy_t *copy);
 static ngx_int_t ngx_access_token_cache_walk(ngx_access_token_zone_t *zone,
     const u_char *id, uint32_t head, ngx_access_token_copy_t *copy);
+static ngx_int_t ngx_access_token_cache_copy(ngx_access_token_zone_t *zone,
+    uint32_t index, ngx_access_token_copy_t *copy);
 static ngx_int_t ngx_access_token_cache_gather(ngx_access_token_zone_t *zone,
-    ngx_access_token_copy_t *copy);
+    ngx_access_token_copy_t *copy, size_t len);
 static ngx_int_t ngx_access_token_cache_absent(ngx_access_token_zone_t *zone,
     const u_char *id, uint32_t hash, int64_t now);
 static ngx_access_token_t *ngx_access_token_cache_record(ngx_pool_t *pool,
@@ -49,6 +50,13 @@ static void ngx_access_token_cache_touch(ngx_access_token_zone_t *zone,
 
 static void ngx_access_token_cache_absent_locked(
     ngx_access_token_zone_t *zone, const u_char *id, int64_t sent);
+
+
+static ngx_inline size_t
+ngx_access_token_text_len(const ngx_access_token_slot_t *slot)
+{
+    return (size_t) slot->organization + slot->group + slot->name;
+}
 
 
 static ngx_inline ngx_uint_t
@@ -86,6 +94,40 @@ ngx_access_token_cache_current(ngx_access_token_zone_t *zone, const u_char *id,
 
 
 /* --- find -------------------------------------------------------------- */
+
+void
+ngx_access_token_cache_fetch_bucket(const ngx_access_token_zone_t *zone,
+    const u_char *id)
+{
+    __builtin_prefetch(ngx_access_token_bucket(zone,
+                                      ngx_access_token_zone_hash(zone, id)));
+}
+
+
+/* The first in the chain, which nearly always is the one, and most of it. */
+
+void
+ngx_access_token_cache_fetch_record(const ngx_access_token_zone_t *zone,
+    const u_char *id)
+{
+    u_char                     *p;
+    uint32_t                    index;
+    ngx_access_token_bucket_t  *bucket;
+
+    bucket = ngx_access_token_bucket(zone,
+                                     ngx_access_token_zone_hash(zone, id));
+
+    index = *(volatile uint32_t *) &bucket->head;
+
+    if (index && index <= zone->nslots) {
+        p = (u_char *) &zone->slots[index];
+
+        __builtin_prefetch(p);
+        __builtin_prefetch(p + 64);
+        __builtin_prefetch(p + 128);
+    }
+}
+
 
 ngx_int_t
 ngx_access_token_cache_find(ngx_access_token_zone_t *zone, const u_char *id,
@@ -185,10 +227,7 @@ ngx_access_token_cache_walk(ngx_access_token_zone_t *zone, const u_char *id,
         slot = &zone->slots[index];
 
         if (ngx_memcmp(slot->id, id, NGX_ACCESS_TOKEN_ID_LEN) == 0) {
-            copy->slot = *slot;
-            copy->index = index;
-
-            return ngx_access_token_cache_gather(zone, copy);
+            return ngx_access_token_cache_copy(zone, index, copy);
         }
 
         index = *(volatile uint32_t *) &slot->next;
@@ -199,20 +238,47 @@ ngx_access_token_cache_walk(ngx_access_token_zone_t *zone, const u_char *id,
 
 
 static ngx_int_t
-ngx_access_token_cache_gather(ngx_access_token_zone_t *zone,
+ngx_access_token_cache_copy(ngx_access_token_zone_t *zone, uint32_t index,
     ngx_access_token_copy_t *copy)
 {
-    size_t                    len, n;
-    u_char                   *p;
-    uint32_t                  index;
-    ngx_access_token_more_t  *more;
+    size_t                          len;
+    const u_char                   *from;
+    ngx_access_token_slot_t        *to;
 
-    len = (size_t) copy->slot.organization + copy->slot.group
-          + copy->slot.name;
+    from = (const u_char *) &zone->slots[index];
+    to = &copy->slot;
+
+    ngx_memcpy(to, from, NGX_ACCESS_TOKEN_SLOT_HEAD);
+
+    len = ngx_access_token_text_len(to);
+
+    if (to->previous_until == 0
+        && len <= NGX_ACCESS_TOKEN_SLOT_HEAD
+                  - offsetof(ngx_access_token_slot_t, text))
+    {
+        return NGX_OK;
+    }
+
+    ngx_memcpy((u_char *) to + NGX_ACCESS_TOKEN_SLOT_HEAD,
+               from + NGX_ACCESS_TOKEN_SLOT_HEAD,
+               NGX_ACCESS_TOKEN_SLOT - NGX_ACCESS_TOKEN_SLOT_HEAD);
 
     if (len <= NGX_ACCESS_TOKEN_SLOT_TEXT) {
         return NGX_OK;
     }
+
+    return ngx_access_token_cache_gather(zone, copy, len);
+}
+
+
+static ngx_int_t
+ngx_access_token_cache_gather(ngx_access_token_zone_t *zone,
+    ngx_access_token_copy_t *copy, size_t len)
+{
+    size_t                    n;
+    u_char                   *p;
+    uint32_t                  index;
+    ngx_access_token_more_t  *more;
 
     if (len > NGX_ACCESS_TOKEN_TEXT_MAX) {
         return NGX_AGAIN;
@@ -280,7 +346,7 @@ ngx_access_token_cache_record(ngx_pool_t *pool,
 
     slot = &copy->slot;
 
-    len = (size_t) slot->organization + slot->group + slot->name;
+    len = ngx_access_token_text_len(slot);
     text = (len <= NGX_ACCESS_TOKEN_SLOT_TEXT) ? slot->text : copy->text;
 
     t = ngx_palloc(pool, sizeof(ngx_access_token_t)
@@ -291,14 +357,17 @@ ngx_access_token_cache_record(ngx_pool_t *pool,
 
     ngx_memcpy(t->id, slot->id, NGX_ACCESS_TOKEN_ID_LEN);
     ngx_memcpy(t->digest, slot->digest, NGX_ACCESS_TOKEN_DIGEST_LEN);
-    ngx_memcpy(t->previous, slot->previous, NGX_ACCESS_TOKEN_DIGEST_LEN);
 
     /* what the edge does not load is not set */
 
     ngx_memzero((u_char *) t + NGX_ACCESS_TOKEN_HEAD,
                 sizeof(ngx_access_token_t) - NGX_ACCESS_TOKEN_HEAD);
 
-    t->previous_until = (time_t) slot->previous_until;
+    if (slot->previous_until) {
+        t->previous_until = (time_t) slot->previous_until;
+        ngx_memcpy(t->previous, slot->previous, NGX_ACCESS_TOKEN_DIGEST_LEN);
+    }
+
     t->expires = (time_t) slot->expires;
     t->version = slot->version;
     t->admin = slot->admin;
@@ -477,15 +546,15 @@ ngx_access_token_cache_flush(ngx_access_token_zone_t *zone,
 void
 ngx_access_token_cache_claim(ngx_access_token_zone_t *zone, uint64_t source)
 {
-    ngx_uint_t  other;
+    uint64_t  before;
 
     zone->source = source;
 
     ngx_access_token_zone_lock(zone);
 
-    other = (zone->header->source != source);
+    before = zone->header->source;
 
-    if (other) {
+    if (before != source) {
         __atomic_store_n(&zone->header->epoch, zone->header->epoch + 1,
                          __ATOMIC_RELEASE);
         zone->header->source = source;
@@ -494,7 +563,9 @@ ngx_access_token_cache_claim(ngx_access_token_zone_t *zone, uint64_t source)
 
     ngx_access_token_zone_unlock(zone);
 
-    if (other) {
+    /* a zone that is new was nobody's */
+
+    if (before && before != source) {
         ngx_access_token_count(
             zone->counters->flushes[NGX_ACCESS_TOKEN_SOURCE]);
     }

@@ -69,6 +69,16 @@ ngx_uint_t ngx_access_token_cache_current(ngx_access_token_zone_t *zone,
     const u_char *id, const ngx_access_token_stamp_t *stamp);
 
 /*
+ * Hints that the id will be looked for: memory is slow, and the caller has
+ * something to compute meanwhile.  First the bucket, later what it leads to.
+ */
+
+void ngx_access_token_cache_fetch_bucket(const ngx_access_token_zone_t *zone,
+    const u_char *id);
+void ngx_access_token_cache_fetch_record(const ngx_access_token_zone_t *zone,
+    const u_char *id);
+
+/*
  * NGX_OK: t is the record, in pool; NGX_DECLINED: Redis has no such id;
  * NGX_AGAIN: neither is known; NGX_ERROR: no memory.  It takes no lock but to
  * make the entry the newest one again, which is seldom, or after a collision

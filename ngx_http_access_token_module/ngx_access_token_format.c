@@ -114,10 +114,16 @@ ngx_access_token_parse(const ngx_str_t *prefix, const ngx_str_t *token,
     }
 
     ngx_memcpy(key->id, p, NGX_ACCESS_TOKEN_ID_LEN);
-
-    ngx_access_token_digest_of(p, key->digest);
+    key->hashed = p;
 
     return NGX_OK;
+}
+
+
+void
+ngx_access_token_key_digest(ngx_access_token_key_t *key)
+{
+    ngx_access_token_digest_of(key->hashed, key->digest);
 }
 
 

@@ -68,6 +68,7 @@ struct ngx_access_token_lease_s {
 };
 
 
+static void ngx_access_token_lease_cleanup(void *data);
 static void ngx_access_token_lease_up(void *data);
 static void ngx_access_token_lease_down(void *data);
 static void ngx_access_token_lease_changed(void *data, const ngx_str_t *key);
@@ -129,6 +130,16 @@ ngx_access_token_lease_create(ngx_conf_t *cf, ngx_access_token_store_t *store,
 ngx_int_t
 ngx_access_token_lease_start(ngx_access_token_lease_t *lease)
 {
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(ngx_cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_access_token_lease_cleanup;
+    cln->data = lease;
+
     if (ngx_access_token_lease_names(lease, ngx_cycle->pool) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -149,6 +160,19 @@ ngx_access_token_lease_start(ngx_access_token_lease_t *lease)
     ngx_redis_link_start(lease->link);
 
     return NGX_OK;
+}
+
+
+/* A process that is all there is outlives its configuration. */
+
+static void
+ngx_access_token_lease_cleanup(void *data)
+{
+    ngx_access_token_lease_t *lease = data;
+
+    if (lease->tick.timer_set) {
+        ngx_del_timer(&lease->tick);
+    }
 }
 
 
@@ -563,7 +587,10 @@ ngx_access_token_lease_await_fence(void *data, ngx_int_t rc,
 }
 
 
-/* From now on our own link has it to deliver. */
+/*
+ * From now on the link has it to deliver, or the first one that it has not: it
+ * is the oldest that tells how long nothing was heard.
+ */
 
 static void
 ngx_access_token_lease_await_publish(void *data, ngx_int_t rc,
@@ -571,7 +598,11 @@ ngx_access_token_lease_await_publish(void *data, ngx_int_t rc,
 {
     ngx_access_token_lease_t *lease = data;
 
-    if (rc == NGX_OK && lease->up && lease->heard < lease->sent) {
+    if (rc == NGX_OK
+        && lease->up
+        && lease->published == 0
+        && lease->heard < lease->sent)
+    {
         lease->published = ngx_access_token_clock();
     }
 

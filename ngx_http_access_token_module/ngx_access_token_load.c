@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * What the edge asks for: one record, with one HMGET.
+ * What the edge asks for: one record, with one HMGET; or with two, if the
+ * first chunk of its name is full, since hardly any name has more than one.
  *
  * A read tells what one server says, and a server that has been replaced does
  * not know that it has been.  Under a lease a plain read will do; without one
@@ -16,15 +17,24 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_access_token_call.h>
+#include <ngx_access_token_record.h>
 
 
-#define NGX_ACCESS_TOKEN_LOAD_POOL  2048
+#define NGX_ACCESS_TOKEN_LOAD_POOL   1024
+#define NGX_ACCESS_TOKEN_LOAD_KNOWN  64         /* organizations */
 
 /* of a record or a fence: a prefix of 32 bytes at most */
 
 #define NGX_ACCESS_TOKEN_KEY_LEN    (32 + sizeof("t:{}:") - 1                 \
                                      + NGX_ACCESS_TOKEN_TAG_LEN               \
                                      + NGX_ACCESS_TOKEN_ID_LEN)
+
+
+typedef struct {
+    u_char                        tag[NGX_ACCESS_TOKEN_TAG_LEN];
+    u_char                        name[NGX_ACCESS_TOKEN_OWNER_MAX];
+    size_t                        len;
+} ngx_access_token_known_t;
 
 
 static ngx_redis_command_t *ngx_access_token_load_send_fence(
@@ -35,8 +45,10 @@ static ngx_redis_command_t *ngx_access_token_load_send_read(
     ngx_access_token_load_t *load);
 static void ngx_access_token_load_await_record(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
+static ngx_uint_t ngx_access_token_load_has_more(
+    const ngx_access_token_load_t *load, const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_access_token_load_read(ngx_access_token_load_t *load,
-    const ngx_redis_reply_t *reply, ngx_access_token_t *t);
+    const ngx_redis_reply_t *reply, ngx_pool_t *pool, ngx_access_token_t *t);
 static ngx_int_t ngx_access_token_load_tag(const ngx_str_t *organization,
     const u_char *id);
 
@@ -50,6 +62,7 @@ ngx_access_token_load(ngx_access_token_store_t *store,
     load->store = store;
     load->fenced = fenced;
     load->fence = 0;
+    load->nfields = NGX_ACCESS_TOKEN_EDGE_FIRST;
 
     cmd = NULL;
 
@@ -133,15 +146,12 @@ ngx_access_token_load_send_read(ngx_access_token_load_t *load)
     argv[1].len = p - buf;
 
     ngx_memcpy(&argv[2], ngx_access_token_edge_fields,
-               NGX_ACCESS_TOKEN_EDGE_FIELDS * sizeof(ngx_str_t));
+               load->nfields * sizeof(ngx_str_t));
 
-    return ngx_redis_send(store->redis, &argv[1], argv,
-                          2 + NGX_ACCESS_TOKEN_EDGE_FIELDS,
+    return ngx_redis_send(store->redis, &argv[1], argv, 2 + load->nfields,
                           ngx_access_token_load_await_record, load);
 }
 
-
-/* Whatever is copied for a reply lies in one pool, until the next one. */
 
 static void
 ngx_access_token_load_await_record(void *data, ngx_int_t rc,
@@ -149,53 +159,83 @@ ngx_access_token_load_await_record(void *data, ngx_int_t rc,
 {
     ngx_access_token_load_t *load = data;
 
-    ngx_access_token_t         t;
-    ngx_access_token_store_t  *store;
-
-    store = load->store;
+    ngx_pool_t          *pool;
+    ngx_access_token_t   t;
 
     if (load->fenced
         && (load->fence == 0
-            || load->fence != ngx_redis_connection(store->redis)))
+            || load->fence != ngx_redis_connection(load->store->redis)))
     {
         rc = NGX_ERROR;
     }
 
-    if (rc == NGX_OK && store->pool == NULL) {
-        store->pool = ngx_create_pool(NGX_ACCESS_TOKEN_LOAD_POOL,
-                                      ngx_cycle->log);
-        if (store->pool == NULL) {
+    if (rc == NGX_OK && ngx_access_token_load_has_more(load, reply)) {
+        load->nfields = NGX_ACCESS_TOKEN_EDGE_FIELDS;
+
+        if (ngx_access_token_load_send_read(load) != NULL) {
+            return;
+        }
+
+        rc = NGX_ERROR;
+    }
+
+    /* a text of several chunks is put together; others stay in the reply */
+
+    pool = NULL;
+
+    if (rc == NGX_OK && load->nfields == NGX_ACCESS_TOKEN_EDGE_FIELDS) {
+        pool = ngx_create_pool(NGX_ACCESS_TOKEN_LOAD_POOL, ngx_cycle->log);
+        if (pool == NULL) {
             rc = NGX_ERROR;
         }
     }
 
     if (rc == NGX_OK) {
         ngx_memzero(&t, sizeof(ngx_access_token_t));
-        rc = ngx_access_token_load_read(load, reply, &t);
+        rc = ngx_access_token_load_read(load, reply, pool, &t);
     }
 
     load->handler(load, rc, (rc == NGX_OK) ? &t : NULL);
 
-    if (store->pool) {
-        ngx_reset_pool(store->pool);
+    if (pool) {
+        ngx_destroy_pool(pool);
     }
+}
+
+
+/* Whether the last field, the beginning of the name, is full. */
+
+static ngx_uint_t
+ngx_access_token_load_has_more(const ngx_access_token_load_t *load,
+    const ngx_redis_reply_t *reply)
+{
+    const ngx_redis_reply_t  *name;
+
+    if (load->nfields != NGX_ACCESS_TOKEN_EDGE_FIRST
+        || reply->type != NGX_REDIS_ARRAY
+        || reply->nelts != NGX_ACCESS_TOKEN_EDGE_FIRST)
+    {
+        return 0;
+    }
+
+    name = &reply->elts[NGX_ACCESS_TOKEN_EDGE_FIRST - 1];
+
+    return name->type == NGX_REDIS_STRING
+           && name->str.len == NGX_ACCESS_TOKEN_CHUNK;
 }
 
 
 static ngx_int_t
 ngx_access_token_load_read(ngx_access_token_load_t *load,
-    const ngx_redis_reply_t *reply, ngx_access_token_t *t)
+    const ngx_redis_reply_t *reply, ngx_pool_t *pool, ngx_access_token_t *t)
 {
     ngx_int_t                 rc;
     ngx_str_t                 field;
     ngx_uint_t                i, found;
-    ngx_pool_t               *pool;
     const ngx_redis_reply_t  *value;
 
-    pool = load->store->pool;
-
     if (reply->type != NGX_REDIS_ARRAY
-        || reply->nelts != NGX_ACCESS_TOKEN_EDGE_FIELDS)
+        || reply->nelts != load->nfields)
     {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "redis answered HMGET with something else "
@@ -256,17 +296,40 @@ damaged:
 }
 
 
-/* NGX_OK: the id has the organization's tag; NGX_DECLINED, NGX_ERROR. */
+/*
+ * NGX_OK: the id has the organization's tag; NGX_DECLINED, NGX_ERROR.  A tag
+ * takes a digest, so those of late are kept: most tokens are of few
+ * organizations.
+ */
 
 static ngx_int_t
 ngx_access_token_load_tag(const ngx_str_t *organization, const u_char *id)
 {
-    u_char  tag[NGX_ACCESS_TOKEN_TAG_LEN];
+    u_char                    tag[NGX_ACCESS_TOKEN_TAG_LEN];
+    ngx_access_token_known_t  *known;
+
+    static ngx_access_token_known_t  all[NGX_ACCESS_TOKEN_LOAD_KNOWN];
+
+    known = &all[(id[2] * 62 + id[3]) % NGX_ACCESS_TOKEN_LOAD_KNOWN];
+
+    if (ngx_memcmp(known->tag, id, NGX_ACCESS_TOKEN_TAG_LEN) == 0
+        && known->len == organization->len
+        && ngx_memcmp(known->name, organization->data, known->len) == 0)
+    {
+        return NGX_OK;
+    }
 
     if (ngx_access_token_tag(organization, tag) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_memcmp(tag, id, NGX_ACCESS_TOKEN_TAG_LEN) == 0 ? NGX_OK
-                                                              : NGX_DECLINED;
+    if (ngx_memcmp(tag, id, NGX_ACCESS_TOKEN_TAG_LEN) != 0) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(known->tag, tag, NGX_ACCESS_TOKEN_TAG_LEN);
+    ngx_memcpy(known->name, organization->data, organization->len);
+    known->len = organization->len;
+
+    return NGX_OK;
 }

@@ -62,6 +62,7 @@ static ngx_int_t ngx_access_token_lookup_wait(ngx_access_token_store_t *store,
 
 static ngx_access_token_flight_t *ngx_access_token_flight_find(
     ngx_access_token_store_t *store, const u_char *id);
+static uint32_t ngx_access_token_flight_key(const u_char *id);
 static ngx_uint_t ngx_access_token_flight_current(
     const ngx_access_token_flight_t *flight, int64_t now);
 static ngx_access_token_flight_t *ngx_access_token_flight_start(
@@ -82,6 +83,21 @@ static ngx_access_token_t *ngx_access_token_lookup_copy(ngx_pool_t *pool,
 static u_char *ngx_access_token_lookup_text(u_char *p, ngx_str_t *text);
 
 
+void
+ngx_access_token_lookup_soon(const ngx_access_token_store_t *store,
+    const ngx_str_t *token)
+{
+    size_t  prefix;
+
+    prefix = store->token_prefix.len + 1;
+
+    if (store->lease && token->len >= prefix + NGX_ACCESS_TOKEN_ID_LEN) {
+        ngx_access_token_cache_fetch_bucket(store->zone,
+                                            token->data + prefix);
+    }
+}
+
+
 ngx_int_t
 ngx_access_token_lookup(ngx_access_token_store_t *store,
     ngx_access_token_lookup_t *l)
@@ -93,6 +109,12 @@ ngx_access_token_lookup(ngx_access_token_store_t *store,
     l->token = NULL;
     l->cached = NGX_ACCESS_TOKEN_BYPASS;
     l->waiting = 0;
+
+    if (store->lease) {
+        ngx_access_token_cache_fetch_record(store->zone, l->key.id);
+    }
+
+    ngx_access_token_key_digest(&l->key);
 
     now = ngx_access_token_clock();
     counters = store->zone->counters;
@@ -220,7 +242,20 @@ ngx_access_token_flight_find(ngx_access_token_store_t *store, const u_char *id)
 
     return (ngx_access_token_flight_t *)
                ngx_str_rbtree_lookup(&store->flights, &name,
-                                     ngx_crc32_short(name.data, name.len));
+                                     ngx_access_token_flight_key(id));
+}
+
+
+/* The last digits of an id are random. */
+
+static uint32_t
+ngx_access_token_flight_key(const u_char *id)
+{
+    uint32_t  key;
+
+    ngx_memcpy(&key, id + NGX_ACCESS_TOKEN_ID_LEN - sizeof(key), sizeof(key));
+
+    return key;
 }
 
 
@@ -268,8 +303,7 @@ ngx_access_token_flight_start(ngx_access_token_store_t *store,
 
     flight->node.str.data = flight->load.id;
     flight->node.str.len = NGX_ACCESS_TOKEN_ID_LEN;
-    flight->node.node.key = ngx_crc32_short(flight->load.id,
-                                            NGX_ACCESS_TOKEN_ID_LEN);
+    flight->node.node.key = ngx_access_token_flight_key(id);
 
     ngx_rbtree_insert(&store->flights, &flight->node.node);
     flight->listed = 1;

@@ -24,6 +24,12 @@
 
 
 #define NGX_ACCESS_TOKEN_MAX_TIME    253402300799   /* 9999-12-31T23:59:59Z */
+/* bits of seen: h o g a s e u v and n; of all, c and b too */
+
+#define NGX_ACCESS_TOKEN_EDGE_NEEDS  (0x3f9 | (uint64_t) 1 << 16)
+#define NGX_ACCESS_TOKEN_FULL_NEEDS  (NGX_ACCESS_TOKEN_EDGE_NEEDS             \
+                                      | 1 << 10 | (uint64_t) 1 << 24)
+
 #define NGX_ACCESS_TOKEN_MAX_NUMBER  9223372036854775807    /* of HINCRBY */
 
 
@@ -135,9 +141,6 @@ static const ngx_access_token_field_t  ngx_access_token_fields[] = {
     { ngx_null_string, 0, 0, NULL, 0, 0, 0 }
 };
 
-static const char  ngx_access_token_edge_needs[] = "hogaseuvn";
-static const char  ngx_access_token_full_needs[] = "hogaseuvncb";
-
 
 ngx_int_t
 ngx_access_token_record_set(ngx_access_token_t *t, ngx_pool_t *pool,
@@ -183,17 +186,16 @@ ngx_int_t
 ngx_access_token_record_check(ngx_access_token_t *t, ngx_uint_t edge,
     ngx_str_t *field)
 {
-    const char                      *needs;
+    uint64_t                         needs;
     const ngx_access_token_field_t  *f;
 
-    needs = edge ? ngx_access_token_edge_needs : ngx_access_token_full_needs;
+    needs = edge ? NGX_ACCESS_TOKEN_EDGE_NEEDS : NGX_ACCESS_TOKEN_FULL_NEEDS;
+    needs &= ~t->seen;
 
     for (f = ngx_access_token_fields; f->name.len; f++) {
         *field = f->name;
 
-        if (!(t->seen >> f->bit & 1)
-            && ngx_strchr(needs, f->name.data[0]) != NULL)
-        {
+        if (needs >> f->bit & 1) {
             return NGX_DECLINED;
         }
 
@@ -311,15 +313,20 @@ ngx_access_token_judge(const ngx_access_token_t *t,
 static const ngx_access_token_field_t *
 ngx_access_token_field(u_char letter)
 {
-    const ngx_access_token_field_t  *f;
+    /* by letter, from "a": where it is in the table, from 1 */
 
-    for (f = ngx_access_token_fields; f->name.len; f++) {
-        if (f->name.data[0] == letter) {
-            return f;
-        }
+    static const u_char  places[26] = {
+        6, 13, 12, 16, 8, 0, 5, 1, 0, 0, 0, 0, 0,
+        11, 4, 2, 3, 0, 7, 0, 9, 10, 0, 14, 15, 0
+    };
+
+    letter -= 'a';
+
+    if (letter >= sizeof(places) || places[letter] == 0) {
+        return NULL;
     }
 
-    return NULL;
+    return &ngx_access_token_fields[places[letter] - 1];
 }
 
 
@@ -461,6 +468,11 @@ static ngx_int_t
 ngx_access_token_copy(ngx_str_t *dst, ngx_pool_t *pool,
     const ngx_str_t *value)
 {
+    if (pool == NULL) {
+        *dst = *value;
+        return NGX_OK;
+    }
+
     dst->data = ngx_pnalloc(pool, value->len);
     if (dst->data == NULL) {
         return NGX_ERROR;

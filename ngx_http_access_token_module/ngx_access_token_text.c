@@ -64,6 +64,17 @@ ngx_access_token_text_set(ngx_access_token_t *t, ngx_pool_t *pool,
         return NGX_DECLINED;
     }
 
+    if (pool == NULL) {
+
+        if (chunk > 0 || value->len == NGX_ACCESS_TOKEN_CHUNK) {
+            return NGX_ERROR;
+        }
+
+        *text = *value;
+
+        return NGX_OK;
+    }
+
     if (seen == 0) {
         size = f->chunks * NGX_ACCESS_TOKEN_CHUNK;
 

@@ -49,6 +49,8 @@ static void ngx_access_token_usage_put_locked(ngx_access_token_zone_t *zone,
 static void ngx_access_token_usage_cleanup(void *data);
 static void ngx_access_token_usage_tick(ngx_event_t *ev);
 static ngx_uint_t ngx_access_token_usage_due(ngx_access_token_zone_t *zone);
+static ngx_uint_t ngx_access_token_usage_waits(
+    const ngx_access_token_zone_t *zone, uint32_t now);
 static void ngx_access_token_usage_flush(ngx_access_token_usage_t *usage);
 static void ngx_access_token_usage_take(ngx_access_token_usage_t *usage);
 static ngx_int_t ngx_access_token_usage_send(ngx_access_token_usage_t *usage);
@@ -196,18 +198,17 @@ ngx_access_token_usage_tick(ngx_event_t *ev)
 }
 
 
-/* The first one to ask after a minute or so is the one to do it. */
+/* The first one to ask after the interval or so is the one to do it. */
 
 static ngx_uint_t
 ngx_access_token_usage_due(ngx_access_token_zone_t *zone)
 {
-    time_t      now;
-    uint32_t    interval;
+    uint32_t    now, interval;
     ngx_uint_t  due;
 
-    now = ngx_time();
+    now = (uint32_t) ngx_time();
 
-    if ((int32_t) ((uint32_t) now - zone->header->flush) < 0) {
+    if (ngx_access_token_usage_waits(zone, now)) {
         return 0;
     }
 
@@ -217,16 +218,31 @@ ngx_access_token_usage_due(ngx_access_token_zone_t *zone)
 
     ngx_access_token_zone_lock(zone);
 
-    due = (zone->header->flush != 0
-           && (int32_t) ((uint32_t) now - zone->header->flush) >= 0);
+    due = !ngx_access_token_usage_waits(zone, now);
 
-    if (due || zone->header->flush == 0) {
-        zone->header->flush = (uint32_t) now + interval;
+    if (due) {
+        due = (zone->header->flush != 0);
+        zone->header->flush = now + interval;
     }
 
     ngx_access_token_zone_unlock(zone);
 
     return due;
+}
+
+
+/* A time beyond any interval was set when there was a longer one. */
+
+static ngx_uint_t
+ngx_access_token_usage_waits(const ngx_access_token_zone_t *zone, uint32_t now)
+{
+    int32_t  left;
+
+    left = (int32_t) (zone->header->flush - now);
+
+    return zone->header->flush != 0
+           && left > 0
+           && left <= zone->usage + zone->usage / 6;
 }
 
 

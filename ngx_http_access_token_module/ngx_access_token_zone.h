@@ -52,29 +52,39 @@
 #define NGX_ACCESS_TOKEN_USE_WAYS    4
 
 
+/*
+ * In the order of what a hit reads.  The first three cache lines will do for
+ * most records.
+ */
+
+#define NGX_ACCESS_TOKEN_SLOT_HEAD   192
+
 typedef struct {
     uint32_t                      more;         /* slot with further text */
     uint32_t                      next;         /* in the bucket, or free */
-    uint32_t                      newer;
-    uint32_t                      older;
-    uint32_t                      bucket;
+    u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
     uint32_t                      epoch;
     uint32_t                      touched;      /* the zone's moves then */
     uint32_t                      used;         /* seconds; last one told */
     int64_t                       sent;         /* the read, us */
     int64_t                       expires;      /* seconds */
-    int64_t                       previous_until;
-    uint64_t                      version;
-    u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
     u_char                        digest[NGX_ACCESS_TOKEN_DIGEST_LEN];
-    u_char                        previous[NGX_ACCESS_TOKEN_DIGEST_LEN];
-    u_char                        user[NGX_ACCESS_TOKEN_USER_LEN];
+    int64_t                       previous_until;
+    uint16_t                      name;         /* bytes of text */
+    u_char                        organization;
+    u_char                        group;
     u_char                        admin:1;
     u_char                        revoked:1;
-    u_char                        organization;     /* bytes of text */
-    u_char                        group;
-    uint16_t                      name;
+    u_char                        user[NGX_ACCESS_TOKEN_USER_LEN];
+    uint64_t                      version;
     u_char                        text[NGX_ACCESS_TOKEN_SLOT_TEXT];
+
+    /* after a rotation */
+    u_char                        previous[NGX_ACCESS_TOKEN_DIGEST_LEN];
+
+    uint32_t                      bucket;
+    uint32_t                      newer;
+    uint32_t                      older;
 } ngx_access_token_slot_t;
 
 typedef struct {
@@ -204,7 +214,7 @@ ngx_access_token_unchanged(const uint32_t *seq, uint32_t before)
 
 
 static ngx_inline ngx_access_token_bucket_t *
-ngx_access_token_bucket(ngx_access_token_zone_t *zone, uint32_t hash)
+ngx_access_token_bucket(const ngx_access_token_zone_t *zone, uint32_t hash)
 {
     return &zone->buckets[hash & (zone->nbuckets - 1)];
 }

@@ -15,6 +15,9 @@
  *     ngx_http_access_token_api.c          routes, the caller, bodies
  *     ngx_http_access_token_api_tokens.c   one function a route
  *     ngx_http_access_token_api_json.c     JSON in and out (jansson)
+ *     ngx_http_access_token_status.c       the status: request and answer
+ *     ngx_http_access_token_metrics.c      the table of what it shows
+ *     ngx_http_access_token_metrics_write.c   text and JSON
  *
  * The context that a request has for this module is access.c's own; in a
  * location with access_token_api, where the edge does not ask, it is api.c's.
@@ -39,6 +42,18 @@
 #define NGX_HTTP_ACCESS_TOKEN_OPTIONAL  2
 
 #define NGX_HTTP_ACCESS_TOKEN_RETRY_AFTER  "1"      /* seconds, with a 503 */
+
+
+/*
+ * What this storey counts in the zone itself: the answers of the API.  A row a
+ * route, the last one for paths that are none; a column a status, the last one
+ * for all that have none of their own.
+ */
+
+#define NGX_HTTP_ACCESS_TOKEN_API_ROUTES    16
+#define NGX_HTTP_ACCESS_TOKEN_API_STATUSES  15
+#define NGX_HTTP_ACCESS_TOKEN_COUNTERS                                        \
+    (NGX_HTTP_ACCESS_TOKEN_API_ROUTES * NGX_HTTP_ACCESS_TOKEN_API_STATUSES)
 
 
 typedef enum {
@@ -83,6 +98,7 @@ typedef struct {
     ngx_array_t                     *sources;   /* …_source_t */
     ngx_array_t                     *require;   /* …_require_t, or NULL */
     ngx_flag_t                       api;
+    ngx_flag_t                       status;
     ngx_http_complex_value_t        *identity_user;     /* or NULL */
     ngx_http_complex_value_t        *identity_roles;
 } ngx_http_access_token_loc_conf_t;
@@ -102,6 +118,8 @@ char *ngx_http_access_token_conf_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_access_token_conf_api_identity(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_access_token_conf_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 char *ngx_http_access_token_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -210,6 +228,14 @@ ngx_int_t ngx_http_access_token_refuse(ngx_http_request_t *r,
 ngx_int_t ngx_http_access_token_challenge(ngx_http_request_t *r,
     const char *error, const char *description);
 
+/*
+ * Adds a header to the answer; its value is the caller's to set.  Neither is
+ * copied.  NULL: no memory.
+ */
+
+ngx_table_elt_t *ngx_http_access_token_push(ngx_http_request_t *r,
+    const ngx_str_t *key);
+
 
 /* --- variables --------------------------------------------------------- */
 
@@ -221,6 +247,29 @@ ngx_int_t ngx_http_access_token_add_variables(ngx_conf_t *cf);
 /* The content handler of a location with access_token_api. */
 
 ngx_int_t ngx_http_access_token_api_handler(ngx_http_request_t *r);
+
+/* What the nth counter counts; route is not copied; status 0: all others. */
+
+void ngx_http_access_token_api_counter(ngx_uint_t n, ngx_str_t *route,
+    ngx_uint_t *status);
+
+
+/* --- status ------------------------------------------------------------ */
+
+/* The content handler of a location with access_token_status. */
+
+ngx_int_t ngx_http_access_token_status_handler(ngx_http_request_t *r);
+
+
+/* --- metrics ----------------------------------------------------------- */
+
+/*
+ * All that is counted, summed over the workers, in pool: the text exposition
+ * format of Prometheus (0.0.4), or JSON.  NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_access_token_metrics(ngx_pool_t *pool,
+    ngx_access_token_zone_t *zone, ngx_uint_t json, ngx_str_t *text);
 
 
 extern ngx_module_t  ngx_http_access_token_module;

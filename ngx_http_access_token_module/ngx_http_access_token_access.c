@@ -53,6 +53,8 @@ static void ngx_http_access_token_answered(ngx_access_token_lookup_t *l);
 
 static ngx_int_t ngx_http_access_token_conclude(
     ngx_http_access_token_ctx_t *ctx, ngx_access_token_verdict_e verdict);
+static void ngx_http_access_token_set_verdict(
+    ngx_http_access_token_ctx_t *ctx, ngx_access_token_verdict_e verdict);
 static ngx_int_t ngx_http_access_token_cover(ngx_http_request_t *r,
     const ngx_array_t *require, const ngx_access_token_t *token);
 static ngx_int_t ngx_http_access_token_cover_one(ngx_http_request_t *r,
@@ -102,7 +104,7 @@ ngx_http_access_token_access_handler(ngx_http_request_t *r)
     }
 
     if (rc == NGX_HTTP_BAD_REQUEST) {
-        ctx->verdict = NGX_ACCESS_TOKEN_MALFORMED;
+        ngx_http_access_token_set_verdict(ctx, NGX_ACCESS_TOKEN_MALFORMED);
 
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "client sent more than one access token");
@@ -225,15 +227,13 @@ ngx_http_access_token_ask(ngx_http_access_token_ctx_t *ctx,
     ctx->asked = 1;
     ctx->looked_up = 0;
 
-    rc = ngx_access_token_parse(&amcf->store.token_prefix, token,
-                                &ctx->lookup.key);
+    ngx_access_token_lookup_soon(&amcf->store, token);
 
-    if (rc == NGX_DECLINED) {
+    if (ngx_access_token_parse(&amcf->store.token_prefix, token,
+                               &ctx->lookup.key)
+        != NGX_OK)
+    {
         ctx->lookup.verdict = NGX_ACCESS_TOKEN_MALFORMED;
-        return NGX_OK;
-    }
-
-    if (rc != NGX_OK) {
         return NGX_OK;
     }
 
@@ -325,12 +325,13 @@ ngx_http_access_token_conclude(ngx_http_access_token_ctx_t *ctx,
             verdict = NGX_ACCESS_TOKEN_FORBIDDEN;
 
         } else if (rc != NGX_OK) {
-            ctx->verdict = NGX_ACCESS_TOKEN_UNAVAILABLE;
+            ngx_http_access_token_set_verdict(ctx,
+                                              NGX_ACCESS_TOKEN_UNAVAILABLE);
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
     }
 
-    ctx->verdict = verdict;
+    ngx_http_access_token_set_verdict(ctx, verdict);
 
     switch (verdict) {
 
@@ -382,6 +383,29 @@ ngx_http_access_token_conclude(ngx_http_access_token_ctx_t *ctx,
 
     return ngx_http_access_token_refuse(r,
                                         NGX_HTTP_ACCESS_TOKEN_REFUSE_INVALID);
+}
+
+
+/* The end of a check: what the request is told is what is counted. */
+
+static void
+ngx_http_access_token_set_verdict(ngx_http_access_token_ctx_t *ctx,
+    ngx_access_token_verdict_e verdict)
+{
+    ngx_access_token_zone_t            *zone;
+    ngx_access_token_counters_t        *counters;
+    ngx_http_access_token_main_conf_t  *amcf;
+
+    ctx->verdict = verdict;
+
+    amcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_access_token_module);
+    zone = amcf->store.zone;
+
+    if (zone) {
+        counters = ngx_access_token_zone_mine(zone);
+        ngx_access_token_count(counters->requests[verdict]);
+    }
 }
 
 

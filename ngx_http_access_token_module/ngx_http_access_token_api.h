@@ -140,6 +140,13 @@ ngx_int_t ngx_http_access_token_api_route(
     ngx_http_access_token_api_ctx_t *ctx);
 
 
+/* The row of the route, or the last one if the path is none. */
+
+ngx_uint_t ngx_http_access_token_api_row(
+    const ngx_http_access_token_api_ctx_t *ctx);
+const ngx_str_t *ngx_http_access_token_api_row_path(ngx_uint_t row);
+
+
 /* --- caller ------------------------------------------------------------ */
 
 /*

@@ -7,7 +7,8 @@
  *
  * What always holds: an answer is never cached, and error_page is not applied
  * to it.  A refusal is logged once, at info, with what was wrong but nothing
- * that the client has sent.
+ * that the client has sent.  Each answer is counted once, by route and status,
+ * before it is sent: whoever has it finds it counted.
  */
 
 
@@ -20,7 +21,9 @@ typedef struct {
 } ngx_http_access_token_api_title_t;
 
 
-static const ngx_str_t *ngx_http_access_token_api_title(ngx_uint_t status);
+static void ngx_http_access_token_api_count(
+    ngx_http_access_token_api_ctx_t *ctx, ngx_uint_t status);
+static ngx_uint_t ngx_http_access_token_api_column(ngx_uint_t status);
 static ngx_int_t ngx_http_access_token_api_problem(
     ngx_http_access_token_api_ctx_t *ctx, ngx_uint_t status);
 static ngx_int_t ngx_http_access_token_api_add_error(
@@ -30,9 +33,14 @@ static ngx_int_t ngx_http_access_token_api_format(ngx_pool_t *pool,
     ngx_str_t *text, const char *fmt, va_list args);
 
 
+/* the columns of what is counted; a status that is not here is in the last */
+
 static const ngx_http_access_token_api_title_t
-    ngx_http_access_token_api_titles[] =
+    ngx_http_access_token_api_titles[NGX_HTTP_ACCESS_TOKEN_API_STATUSES] =
 {
+    { NGX_HTTP_OK, ngx_string("OK") },
+    { NGX_HTTP_CREATED, ngx_string("Created") },
+    { NGX_HTTP_NO_CONTENT, ngx_string("No Content") },
     { NGX_HTTP_BAD_REQUEST, ngx_string("Bad Request") },
     { NGX_HTTP_UNAUTHORIZED, ngx_string("Unauthorized") },
     { NGX_HTTP_FORBIDDEN, ngx_string("Forbidden") },
@@ -43,7 +51,9 @@ static const ngx_http_access_token_api_title_t
     { NGX_HTTP_UNSUPPORTED_MEDIA_TYPE, ngx_string("Unsupported Media Type") },
     { NGX_HTTP_ACCESS_TOKEN_API_INVALID, ngx_string("Unprocessable Content") },
     { NGX_HTTP_SERVICE_UNAVAILABLE, ngx_string("Service Unavailable") },
-    { NGX_HTTP_INTERNAL_SERVER_ERROR, ngx_string("Internal Server Error") }
+    { NGX_HTTP_INTERNAL_SERVER_ERROR, ngx_string("Internal Server Error") },
+
+    { 0, ngx_string("Error") }
 };
 
 
@@ -199,8 +209,11 @@ ngx_http_access_token_api_answer(ngx_http_access_token_api_ctx_t *ctx,
     r = ctx->request;
 
     if (status < NGX_HTTP_OK) {
+        ngx_http_access_token_api_count(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ngx_http_access_token_api_count(ctx, status);
 
     if (status >= NGX_HTTP_BAD_REQUEST
         && ngx_http_access_token_api_problem(ctx, status) != NGX_OK)
@@ -274,9 +287,11 @@ static ngx_int_t
 ngx_http_access_token_api_problem(ngx_http_access_token_api_ctx_t *ctx,
     ngx_uint_t status)
 {
+    ngx_uint_t           column;
     ngx_http_request_t  *r;
 
     r = ctx->request;
+    column = ngx_http_access_token_api_column(status);
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "access token API refused with %ui: %V, caller: \"%V\"",
@@ -296,25 +311,55 @@ ngx_http_access_token_api_problem(ngx_http_access_token_api_ctx_t *ctx,
     }
 
     return ngx_http_access_token_api_json_problem(ctx, status,
-                                    ngx_http_access_token_api_title(status));
+                             &ngx_http_access_token_api_titles[column].title);
 }
 
 
-static const ngx_str_t *
-ngx_http_access_token_api_title(ngx_uint_t status)
+static void
+ngx_http_access_token_api_count(ngx_http_access_token_api_ctx_t *ctx,
+    ngx_uint_t status)
 {
-    ngx_uint_t                                i, n;
-    const ngx_http_access_token_api_title_t  *titles;
+    ngx_uint_t                n;
+    ngx_atomic_t             *counters;
+    ngx_access_token_zone_t  *zone;
 
-    titles = ngx_http_access_token_api_titles;
-    n = sizeof(ngx_http_access_token_api_titles)
-        / sizeof(ngx_http_access_token_api_title_t);
+    zone = ctx->main->store.zone;
 
-    for (i = 0; i < n - 1; i++) {
-        if (titles[i].status == status) {
+    if (zone) {
+        n = ngx_http_access_token_api_row(ctx)
+                * NGX_HTTP_ACCESS_TOKEN_API_STATUSES
+            + ngx_http_access_token_api_column(status);
+
+        counters = ngx_access_token_zone_extra(zone);
+        ngx_access_token_count(counters[n]);
+    }
+}
+
+
+void
+ngx_http_access_token_api_counter(ngx_uint_t n, ngx_str_t *route,
+    ngx_uint_t *status)
+{
+    ngx_uint_t  row, column;
+
+    row = n / NGX_HTTP_ACCESS_TOKEN_API_STATUSES;
+    column = n % NGX_HTTP_ACCESS_TOKEN_API_STATUSES;
+
+    *route = *ngx_http_access_token_api_row_path(row);
+    *status = ngx_http_access_token_api_titles[column].status;
+}
+
+
+static ngx_uint_t
+ngx_http_access_token_api_column(ngx_uint_t status)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_ACCESS_TOKEN_API_STATUSES - 1; i++) {
+        if (ngx_http_access_token_api_titles[i].status == status) {
             break;
         }
     }
 
-    return &titles[i].title;
+    return i;
 }

@@ -157,15 +157,10 @@ ngx_http_access_token_api_bearer(ngx_http_access_token_api_ctx_t *ctx,
 
     l = &ctx->lookup;
 
-    rc = ngx_access_token_parse(&ctx->main->store.token_prefix, token,
-                                &l->key);
-
-    if (rc == NGX_DECLINED) {
+    if (ngx_access_token_parse(&ctx->main->store.token_prefix, token, &l->key)
+        != NGX_OK)
+    {
         return ngx_http_access_token_api_bad_token(ctx);
-    }
-
-    if (rc != NGX_OK) {
-        return ngx_http_access_token_api_unavailable(ctx);
     }
 
     l->pool = ctx->request->pool;

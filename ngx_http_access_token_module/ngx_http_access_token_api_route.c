@@ -33,7 +33,7 @@ static ngx_int_t ngx_http_access_token_api_allow(
  */
 
 static const ngx_http_access_token_api_route_t
-    ngx_http_access_token_api_routes[] =
+    ngx_http_access_token_api_routes[NGX_HTTP_ACCESS_TOKEN_API_ROUTES] =
 {
     /* path, right,
        GET, POST, PATCH, DELETE */
@@ -185,6 +185,30 @@ ngx_http_access_token_api_find_route(ngx_http_access_token_api_ctx_t *ctx)
     return ngx_http_access_token_api_refuse(ctx, NGX_HTTP_NOT_FOUND,
                "There is no such path; see the documentation of the API for "
                "those that there are");
+}
+
+
+ngx_uint_t
+ngx_http_access_token_api_row(const ngx_http_access_token_api_ctx_t *ctx)
+{
+    if (ctx->route == NULL) {
+        return NGX_HTTP_ACCESS_TOKEN_API_ROUTES - 1;
+    }
+
+    return ctx->route - ngx_http_access_token_api_routes;
+}
+
+
+const ngx_str_t *
+ngx_http_access_token_api_row_path(ngx_uint_t row)
+{
+    static const ngx_str_t  unknown = ngx_string("unknown");
+
+    const ngx_str_t  *path;
+
+    path = &ngx_http_access_token_api_routes[row].path;
+
+    return path->len ? path : &unknown;
 }
 
 

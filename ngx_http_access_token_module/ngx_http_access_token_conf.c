@@ -437,6 +437,41 @@ ngx_http_access_token_conf_api_identity(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
+/* access_token_status */
+
+char *
+ngx_http_access_token_conf_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_access_token_loc_conf_t *alcf = conf;
+
+    ngx_http_core_loc_conf_t           *clcf;
+    ngx_http_access_token_main_conf_t  *amcf;
+
+    if (alcf->status != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* a handler that comes after this one is found when it is merged */
+
+    if (clcf->handler) {
+        return "shares its location with another handler, such as "
+               "\"proxy_pass\": give the status a location of its own";
+    }
+
+    clcf->handler = ngx_http_access_token_status_handler;
+
+    amcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_access_token_module);
+    amcf->used = 1;
+    alcf->status = 1;
+
+    return NGX_CONF_OK;
+}
+
+
 ngx_http_complex_value_t *
 ngx_http_access_token_conf_value(ngx_conf_t *cf, ngx_str_t *value)
 {

@@ -6,8 +6,8 @@
  * inherited, and what must hold once everything is read.  The arguments of the
  * directives are read in ngx_http_access_token_conf.c.
  *
- * A location inherits what it does not say itself.  The API alone is not
- * inherited, save by the nameless locations within ("if", "limit_except"),
+ * A location inherits what it does not say itself.  The API and the status are
+ * not inherited, save by the nameless locations within ("if", "limit_except"),
  * which are the same place: the request must not fall through to files there.
  */
 
@@ -21,6 +21,9 @@ static void *ngx_http_access_token_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_access_token_merge_loc_conf(ngx_conf_t *cf,
     void *parent, void *child);
 static char *ngx_http_access_token_merge_api(ngx_conf_t *cf,
+    ngx_http_access_token_loc_conf_t *prev,
+    ngx_http_access_token_loc_conf_t *conf);
+static char *ngx_http_access_token_merge_status(ngx_conf_t *cf,
     ngx_http_access_token_loc_conf_t *prev,
     ngx_http_access_token_loc_conf_t *conf);
 static ngx_http_complex_value_t *ngx_http_access_token_default_realm(
@@ -121,6 +124,13 @@ static ngx_command_t  ngx_http_access_token_commands[] = {
     { ngx_string("access_token_api_identity"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
       ngx_http_access_token_conf_api_identity,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("access_token_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_access_token_conf_status,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -242,6 +252,7 @@ ngx_http_access_token_create_loc_conf(ngx_conf_t *cf)
     alcf->sources = NGX_CONF_UNSET_PTR;
     alcf->require = NGX_CONF_UNSET_PTR;
     alcf->api = NGX_CONF_UNSET;
+    alcf->status = NGX_CONF_UNSET;
 
     return alcf;
 }
@@ -275,7 +286,11 @@ ngx_http_access_token_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->sources, prev->sources, NULL);
     ngx_conf_merge_ptr_value(conf->require, prev->require, NULL);
 
-    return ngx_http_access_token_merge_api(cf, prev, conf);
+    if (ngx_http_access_token_merge_api(cf, prev, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_access_token_merge_status(cf, prev, conf);
 }
 
 
@@ -316,6 +331,39 @@ ngx_http_access_token_merge_api(ngx_conf_t *cf,
                            "\"access_token_api\" in location \"%V\" shares it "
                            "with another handler, such as \"proxy_pass\": "
                            "give the API a location of its own",
+                           &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_access_token_merge_status(ngx_conf_t *cf,
+    ngx_http_access_token_loc_conf_t *prev,
+    ngx_http_access_token_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->status == NGX_CONF_UNSET) {
+        conf->status = 0;
+
+        if (clcf->noname && prev->status == 1 && clcf->handler == NULL) {
+            clcf->handler = ngx_http_access_token_status_handler;
+            conf->status = 1;
+        }
+    }
+
+    if (conf->status && clcf->handler != ngx_http_access_token_status_handler)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"access_token_status\" in location \"%V\" "
+                           "shares it with another handler, such as "
+                           "\"proxy_pass\": give the status a location of "
+                           "its own",
                            &clcf->name);
         return NGX_CONF_ERROR;
     }
@@ -428,6 +476,8 @@ ngx_http_access_token_init_store(ngx_conf_t *cf,
     }
 
     ngx_access_token_store_init(&amcf->store);
+
+    amcf->zone.nextra = NGX_HTTP_ACCESS_TOKEN_COUNTERS;
 
     amcf->store.zone = ngx_access_token_zone_create(cf, &amcf->zone,
                                                &ngx_http_access_token_module);

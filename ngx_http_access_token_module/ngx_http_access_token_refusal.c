@@ -37,8 +37,6 @@ typedef struct {
 
 
 static size_t ngx_http_access_token_quote(u_char *dst, const ngx_str_t *text);
-static ngx_table_elt_t *ngx_http_access_token_push(ngx_http_request_t *r,
-    const ngx_str_t *key);
 static void ngx_http_access_token_unpush(ngx_http_request_t *r,
     const ngx_str_t *key);
 static ngx_uint_t ngx_http_access_token_let_in(ngx_http_request_t *r);
@@ -271,7 +269,7 @@ ngx_http_access_token_quote(u_char *dst, const ngx_str_t *text)
 }
 
 
-static ngx_table_elt_t *
+ngx_table_elt_t *
 ngx_http_access_token_push(ngx_http_request_t *r, const ngx_str_t *key)
 {
     ngx_table_elt_t  *h;

@@ -201,7 +201,7 @@ typedef struct ngx_redis_link_s  ngx_redis_link_t;
 typedef struct {
     ngx_str_t                prefix;        /* of the keys to be told of */
     ngx_str_t               *channels;
-    ngx_uint_t               nchannels;
+    ngx_uint_t               nchannels;     /* at least one */
 
     void                   (*up)(void *data);
     void                   (*changed)(void *data, const ngx_str_t *key);

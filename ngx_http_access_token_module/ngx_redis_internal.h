@@ -205,7 +205,7 @@ struct ngx_redis_conn_s {
 };
 
 
-/* There is one of these for all workers' commands, in configuration. */
+/* The client; a link looks at its connection, and counts where it does. */
 
 struct ngx_redis_s {
     ngx_redis_conf_t          *conf;
@@ -225,9 +225,11 @@ struct ngx_redis_s {
 /* Adds to a number of the caller's, see ngx_redis_count(). */
 
 #define ngx_redis_add(stats, number, n)                                       \
-    if (stats) {                                                              \
-        (void) ngx_atomic_fetch_add(&(stats)->number, n);                     \
-    }
+    do {                                                                      \
+        if (stats) {                                                          \
+            (void) ngx_atomic_fetch_add(&(stats)->number, n);                 \
+        }                                                                     \
+    } while (0)
 
 
 #pragma GCC visibility push(hidden)

@@ -86,11 +86,10 @@ sub put_token {
 sub record_reply {
     my ($token, %field) = @_;
 
-    return "*17\r\n" . join '', map { defined $_ ? '$' . length . "\r\n$_\r\n"
+    return "*11\r\n" . join '', map { defined $_ ? '$' . length . "\r\n$_\r\n"
                                                  : "\$-1\r\n" }
         sha256(hashed($token)), undef, undef, 'acme', $field{group} // '', 0,
-        $field{status} // 'a', 0, 'tu_0123456789ABCDEF', 1, 'a test',
-        (undef) x 6;
+        $field{status} // 'a', 0, 'tu_0123456789ABCDEF', 1, 'a test';
 }
 
 

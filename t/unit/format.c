@@ -120,6 +120,7 @@ test_known_tokens(void)
 
         tap_is(ngx_access_token_parse(&known[i].prefix, &known[i].token, &key),
                NGX_OK, (char *) known[i].token.data);
+        ngx_access_token_key_digest(&key);
 
         id.data = key.id;
         id.len = NGX_ACCESS_TOKEN_ID_LEN;
@@ -306,6 +307,7 @@ test_prefix(void)
     tap_test("a token is the same under any configured prefix");
 
     ngx_access_token_parse(&known[0].prefix, &known[0].token, &a);
+    ngx_access_token_key_digest(&a);
 
     for (i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
         prefix.data = (u_char *) right[i][0];
@@ -316,7 +318,8 @@ test_prefix(void)
         ngx_memzero(&b, sizeof(b));
         tap_is(ngx_access_token_parse(&prefix, &token, &b), NGX_OK,
                (char *) text);
-        tap_ok(ngx_memcmp(&a, &b, sizeof(a)) == 0, "another key: %s", text);
+        ngx_access_token_key_digest(&b);
+        tap_ok(unit_same_key(&a, &b), "another key: %s", text);
     }
 }
 

@@ -349,6 +349,8 @@ test_edge_fields(void)
     tap_test("an edge asks for what it needs and for the whole name");
 
     tap_is(NGX_ACCESS_TOKEN_EDGE_FIELDS, 17, "fields");
+    tap_is_str(&ngx_access_token_edge_fields[NGX_ACCESS_TOKEN_EDGE_FIRST - 1],
+               "n", 1, "the last of those that are asked for first");
 
     for (len = 0, i = 0; i < NGX_ACCESS_TOKEN_EDGE_FIELDS; i++) {
         len += sprintf(got + len, "%.*s ",

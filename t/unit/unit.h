@@ -39,6 +39,16 @@ extern ngx_uint_t  unit_logged;     /* calls of ngx_ssl_error() */
 ngx_uint_t unit_random(ngx_uint_t n);
 
 
+/* Whether both are of the same id and have the same digest. */
+
+static ngx_inline ngx_uint_t
+unit_same_key(const ngx_access_token_key_t *a, const ngx_access_token_key_t *b)
+{
+    return ngx_memcmp(a->id, b->id, sizeof(a->id)) == 0
+           && ngx_memcmp(a->digest, b->digest, sizeof(a->digest)) == 0;
+}
+
+
 /* --- openssl.c */
 
 /* The n-th call of the function from now on fails; 0: none does. */
