@@ -265,14 +265,15 @@ static ngx_uint_t
 ngx_access_token_flight_current(const ngx_access_token_flight_t *flight,
     int64_t now)
 {
-    int64_t                    length;
     ngx_access_token_store_t  *store;
 
     store = flight->store;
-    length = store->lease ? ngx_access_token_lease_length(store->lease)
-                          : NGX_ACCESS_TOKEN_SHARED;
 
-    return now - flight->sent < length
+    if (store->lease == NULL) {
+        return now - flight->sent < NGX_ACCESS_TOKEN_SHARED;
+    }
+
+    return now - flight->sent < ngx_access_token_lease_length(store->lease)
            && ngx_access_token_cache_current(store->zone, flight->load.id,
                                              &flight->stamp);
 }
@@ -330,7 +331,9 @@ ngx_access_token_flight_send(ngx_access_token_flight_t *flight, int64_t now,
     flight->load.handler = ngx_access_token_flight_land;
     flight->load.data = flight;
 
-    ngx_access_token_cache_stamp(zone, flight->load.id, &flight->stamp);
+    if (flight->store->lease) {
+        ngx_access_token_cache_stamp(zone, flight->load.id, &flight->stamp);
+    }
 
     if (fenced) {
         ngx_access_token_count(zone->counters->fenced);

@@ -54,6 +54,15 @@
     "end\n"
 
 /*
+ * Before the answer to a change that nothing had to be changed: a write that
+ * changes nothing, since a server that may not write may be behind and must not
+ * say so.  (Not before other writes: a full Redis refuses the first one only.)
+ */
+
+#define LUA_FENCE                                                             \
+    "redis.call('HDEL', record, '')\n"
+
+/*
  * Nothing may be refused half-way: the commands that are run from the first
  * write on.  That the user may write to all of KEYS, Redis asks by itself.
  */
@@ -69,8 +78,9 @@
 
 /* The token of another owner is as absent as one that never was. */
 
-#define LUA_CHECK_OWNER                                                       \
+#define LUA_CHECK_OWNER(fence)                                                \
     "if redis.call('EXISTS', record) == 0 then\n"                             \
+    fence                                                                     \
     "  return {0}\n"                                                          \
     "end\n"                                                                   \
     "local o, g = unpack(redis.call('HMGET', record, 'o', 'g'))\n"            \
@@ -81,6 +91,7 @@
     "  return damaged('g')\n"                                                 \
     "end\n"                                                                   \
     "if o ~= ARGV[2] or g ~= ARGV[3] then\n"                                  \
+    fence                                                                     \
     "  return {0}\n"                                                          \
     "end\n"
 
@@ -144,7 +155,7 @@
 
 ngx_redis_script_t  ngx_access_token_script_get = { ngx_string(
     LUA_CHECK_KEYS
-    LUA_CHECK_OWNER
+    LUA_CHECK_OWNER("")
     "return answer(1)\n"
 ), { 0 }, 0 };
 
@@ -186,7 +197,7 @@ ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
 ngx_redis_script_t  ngx_access_token_script_patch = { ngx_string(
     LUA_CHECK_KEYS
     LUA_CHECK_RIGHTS("hdel hset persist expireat hincrby xadd hgetall zscore")
-    LUA_CHECK_OWNER
+    LUA_CHECK_OWNER(LUA_FENCE)
     LUA_CHECK_RECORD(LUA_WHOLE)
     LUA_PUBLISH
     "local first = 10 + tonumber(ARGV[9])\n"
@@ -215,10 +226,11 @@ ngx_redis_script_t  ngx_access_token_script_patch = { ngx_string(
 ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
     LUA_CHECK_KEYS
     LUA_CHECK_RIGHTS("hdel hset hincrby xadd hgetall zscore")
-    LUA_CHECK_OWNER
+    LUA_CHECK_OWNER(LUA_FENCE)
     LUA_CHECK_RECORD(LUA_STATUS)
     LUA_PUBLISH
     "if revoked then\n"
+    LUA_FENCE
     "  return answer(1)\n"
     "end\n"
     "redis.call('HDEL', record, 'y', 'y1')\n"
@@ -234,13 +246,15 @@ ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
 ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
     LUA_CHECK_KEYS
     LUA_CHECK_RIGHTS("hdel hset hincrby xadd hgetall zscore")
-    LUA_CHECK_OWNER
+    LUA_CHECK_OWNER(LUA_FENCE)
     LUA_CHECK_RECORD(LUA_WHOLE)
     "if expired then\n"
+    LUA_FENCE
     "  return answer(2)\n"
     "end\n"
     LUA_PUBLISH
     "if not revoked then\n"
+    LUA_FENCE
     "  return answer(1)\n"
     "end\n"
     "redis.call('HDEL', record, 'x', 'y', 'y1')\n"
@@ -256,9 +270,10 @@ ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
 ngx_redis_script_t  ngx_access_token_script_rotate = { ngx_string(
     LUA_CHECK_KEYS
     LUA_CHECK_RIGHTS("hdel hset hincrby xadd hgetall zscore")
-    LUA_CHECK_OWNER
+    LUA_CHECK_OWNER(LUA_FENCE)
     LUA_CHECK_RECORD(LUA_WHOLE)
     "if revoked or expired then\n"
+    LUA_FENCE
     "  return answer(2)\n"
     "end\n"
     LUA_PUBLISH
@@ -277,8 +292,8 @@ ngx_redis_script_t  ngx_access_token_script_rotate = { ngx_string(
 
 ngx_redis_script_t  ngx_access_token_script_delete = { ngx_string(
     LUA_CHECK_KEYS
-    LUA_CHECK_RIGHTS("del zrem zcard xadd")
-    LUA_CHECK_OWNER
+    LUA_CHECK_RIGHTS("hdel del zrem zcard xadd")
+    LUA_CHECK_OWNER(LUA_FENCE)
     "local index, whole, groups, organizations = unpack(KEYS, 4)\n"
     LUA_PUBLISH
     "redis.call('DEL', record)\n"

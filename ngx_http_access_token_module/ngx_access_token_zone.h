@@ -113,11 +113,13 @@ typedef struct {
 
 
 typedef struct {
+    /* what all look-ups read has a cache line of its own */
     uint64_t                      source;       /* which Redis */
     uint64_t                      seed;         /* of the hash */
-    int64_t                       heard;        /* us */
     uint32_t                      epoch;
     uint32_t                      moves;        /* to the newest */
+    u_char                        line[40];
+
     uint32_t                      busy;         /* the lock is held */
 
     uint32_t                      fresh;        /* slots never used, from */
@@ -128,6 +130,7 @@ typedef struct {
     uint32_t                      entries;      /* records */
 
     uint32_t                      flush;        /* of uses: seconds, next */
+    int64_t                       heard;        /* us */
     u_char                        edge[NGX_ACCESS_TOKEN_EDGE_LEN];
 } ngx_access_token_header_t;
 

@@ -29,22 +29,29 @@ use Time::HiRes qw(time sleep);
 my $ROOT = 'root-credential-0123456789-of-a-test';
 
 
-# http, server, api: further directives there, where DIR is the server root;
-# redis: parameters of access_token_redis; address: of another Redis; cache:
-# what access_token_cache says, "off" if it is not given; workers: how many,
-# below a master (not given: one process is all); log_level.
+# http, server, api, location: further directives there (location: where the
+# upstream is), and DIR is the server root; redis: parameters of
+# access_token_redis; address: of another Redis; cache: what access_token_cache
+# says, "off" if it is not given; workers: how many, below a master (not given:
+# one process is all), and connections are spread over them; log_level; port,
+# dir: of a second gateway.
 
 sub new {
     my ($class, %option) = @_;
 
-    my $dir = File::Spec->rel2abs($ENV{TEST_NGINX_SERVROOT} || 't/servroot');
+    my $dir = File::Spec->rel2abs($option{dir} || $ENV{TEST_NGINX_SERVROOT}
+                                  || 't/servroot');
 
     my $self = bless {
         dir  => $dir,
-        port => $ENV{TEST_NGINX_PORT} || $ENV{TEST_NGINX_SERVER_PORT} || 1984,
+        port => $option{port} || $ENV{TEST_NGINX_PORT}
+                || $ENV{TEST_NGINX_SERVER_PORT} || 1984,
         option => \%option,
         seen => '',
     }, $class;
+
+    remove_tree($dir);
+    make_path("$dir/logs", "$dir/html", "$dir/conf");
 
     $self->write_files;
     $self->start;
@@ -67,15 +74,14 @@ sub write_files {
     my $modules = join '', map { "load_module $_;\n" }
                   split ' ', $ENV{TEST_NGINX_LOAD_MODULES} // '';
 
-    remove_tree($dir);
-    make_path("$dir/logs", "$dir/html", "$dir/conf");
-
-    $_ = ($_ // '') =~ s/\bDIR\b/$dir/gr for @option{qw(http server api redis)};
+    $_ = ($_ // '') =~ s/\bDIR\b/$dir/gr
+        for @option{qw(http server api location redis)};
     my $level = $option{log_level} // 'debug';
     my $cache = $option{cache} // 'off';
     my $user = $> == 0 ? 'user root;' : '';
     my $workers = $option{workers} // 1;
     my $master = $option{workers} ? 'on' : 'off';
+    my $spread = ($option{workers} // 1) > 1 ? ' reuseport' : '';
 
     put("$dir/conf/root", '# of the tests', "\n", 'sha256:', sha256_hex($ROOT),
         " test\n");
@@ -111,7 +117,11 @@ http {
     $option{http}
 
     server {
-        listen 127.0.0.1:$self->{port};
+        listen 127.0.0.1:$self->{port}$spread;
+
+        location = /worker {
+            return 200 \$pid;
+        }
 
         location /api/ {
             access_token_api;
@@ -124,6 +134,8 @@ http {
             access_token on;
             add_header X-Token \$access_token_id;
             add_header X-User \$access_token_technical_user;
+            add_header X-Cache \$access_token_cache always;
+            $option{location}
         }
 
         $option{server}
@@ -210,6 +222,47 @@ sub quit {
 }
 
 
+# The processes of the workers, and what is true of them after a reload: of
+# those that were there before none is left.  Options: as for new().
+
+sub workers {
+    my ($self) = @_;
+    my $pid = $self->{pid};
+
+    return split ' ', slurp("/proc/$pid/task/$pid/children");
+}
+
+sub reload {
+    my ($self, %option) = @_;
+
+    my %old = map { $_ => 1 } $self->workers;
+
+    $self->{option} = { %{ $self->{option} }, %option };
+    $self->write_files;
+    kill 'HUP', $self->{pid};
+
+    becomes(sub {
+        my @now = $self->workers;
+        return @now == $self->{option}{workers} && !grep { $old{$_} } @now;
+    }) or BAIL_OUT('no reload: ' . $self->log =~ s/.*\[debug\].*\n//gr);
+}
+
+
+# Waits until the condition holds, for 10 seconds or so many; whether it does.
+
+sub becomes {
+    my ($condition, $seconds) = @_;
+    my $end = time + ($seconds // 10);
+
+    while (time < $end) {
+        return 1 if $condition->();
+        sleep 0.005;
+    }
+
+    return 0;
+}
+
+
 # Between the two nginx does nothing: what comes meanwhile it finds at once.
 
 sub halt  { AccessToken::stop($_[0]{pid}) }
@@ -249,18 +302,18 @@ sub slurp {
 
 
 # One request on a connection of its own.  bearer: a token; json: a body, and
-# its type; body, type: a body as it is; headers: more of them, in pairs.  The
-# path is sent as it is written.  All bodies are in seen(), for those who look
-# for secrets in them.
+# its type; body, type: a body as it is; headers: more of them, in pairs; on: a
+# connection, which is kept.  The path is sent as it is written.  All bodies are
+# in seen(), for those who look for secrets in them.
 
 sub call {
     my ($self, $method, $path, %option) = @_;
 
-    my $socket = $self->connect;
+    my $socket = $option{on} // $self->connect;
 
     $self->send_request($socket, $method, $path, %option);
 
-    my $response = parse(read_all($socket));
+    my $response = parse($option{on} ? read_one($socket) : read_all($socket));
     $self->{seen} .= ($response->{head} // '') . ($response->{body} // '');
 
     return $response;
@@ -279,6 +332,24 @@ sub connect {
 }
 
 
+# A connection to each of the workers, by their process.
+
+sub connect_workers {
+    my ($self) = @_;
+    my %socket;
+
+    for (1 .. 1000) {
+        return %socket if keys %socket == $self->{option}{workers};
+
+        my $socket = $self->connect;
+        my $pid = $self->call(GET => '/worker', on => $socket)->{body};
+        $socket{$pid} //= $socket;
+    }
+
+    die "some worker takes no connection\n";
+}
+
+
 sub send_request {
     my ($self, $socket, $method, $path, %option) = @_;
 
@@ -291,7 +362,8 @@ sub send_request {
         $type //= 'application/json';
     }
 
-    unshift @headers, 'Host', 'localhost', 'Connection', 'close';
+    unshift @headers, 'Host', 'localhost';
+    unshift @headers, 'Connection', 'close' unless $option{on};
     push @headers, 'Authorization', "Bearer $option{bearer}"
         if defined $option{bearer};
     push @headers, 'Content-Type', $type if defined $type;
@@ -316,6 +388,25 @@ sub read_all {
     local $SIG{ALRM} = sub { die "nginx did not answer in 15 s\n" };
     alarm 15;
     while (sysread $socket, $bytes, 65536, length $bytes) { }
+    alarm 0;
+
+    return $bytes;
+}
+
+
+# One response, whose length is told.
+
+sub read_one {
+    my ($socket) = @_;
+    my $bytes = '';
+
+    local $SIG{ALRM} = sub { die "nginx did not answer in 15 s\n" };
+    alarm 15;
+    while (sysread $socket, $bytes, 65536, length $bytes) {
+        my ($head, $body) = split /\r\n\r\n/, $bytes, 2;
+        last if defined $body && length $body
+                >= ($head =~ /^Content-Length: (\d+)/mi ? $1 : 0);
+    }
     alarm 0;
 
     return $bytes;

@@ -2180,3 +2180,725 @@ root_secret_4711
 --- error_log
 [emerg]
 html/root:2: it is the digest of nothing: the credential was empty
+
+
+
+=== TEST 157: access_token_zone with no argument
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid number of arguments in "access_token_zone" directive
+
+
+
+=== TEST 158: access_token_zone with two arguments
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone a:1m b:1m;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid number of arguments in "access_token_zone" directive
+
+
+
+=== TEST 159: access_token_zone without a size
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone tokens;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "tokens" in "access_token_zone": write the zone's name and its size, such as "access_token:10m"
+
+
+
+=== TEST 160: access_token_zone without a name
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone :10m;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value ":10m" in "access_token_zone": write the zone's name and its size, such as "access_token:10m"
+
+
+
+=== TEST 161: access_token_zone with an empty size
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone tokens:;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "tokens:" in "access_token_zone": the size must be at least "512k"
+
+
+
+=== TEST 162: access_token_zone that is too small
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone tokens:511k;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "tokens:511k" in "access_token_zone": the size must be at least "512k"
+
+
+
+=== TEST 163: access_token_zone of nothing
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone tokens:0;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "tokens:0" in "access_token_zone": the size must be at least "512k"
+
+
+
+=== TEST 164: access_token_zone with a size that is none
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone tokens:many;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "tokens:many" in "access_token_zone": the size must be at least "512k"
+
+
+
+=== TEST 165: access_token_zone of a negative size
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone tokens:-1m;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "tokens:-1m" in "access_token_zone": the size must be at least "512k"
+
+
+
+=== TEST 166: access_token_zone with a size beyond all
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone tokens:99999999999999999999m;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "tokens:99999999999999999999m" in "access_token_zone": the size must be at least "512k"
+
+
+
+=== TEST 167: access_token_zone with two colons
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone a:b:1m;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "a:b:1m" in "access_token_zone": the size must be at least "512k"
+
+
+
+=== TEST 168: access_token_zone with an empty argument
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone "";
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "" in "access_token_zone": write the zone's name and its size, such as "access_token:10m"
+
+
+
+=== TEST 169: access_token_zone twice
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_zone a:1m;
+    access_token_zone b:1m;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+"access_token_zone" directive is duplicate
+
+
+
+=== TEST 170: access_token_zone in a server
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    access_token_zone a:1m;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+"access_token_zone" directive is not allowed here
+
+
+
+=== TEST 171: access_token_zone of a name that another module uses
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    limit_req_zone $remote_addr zone=tokens:1m rate=1r/s;
+    access_token_zone tokens:1m;
+--- config
+    access_token on;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+the shared memory zone "tokens" is already declared for a different use
+
+
+
+=== TEST 172: access_token_cache with no argument
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid number of arguments in "access_token_cache" directive
+
+
+
+=== TEST 173: access_token_cache is neither off nor a parameter
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache on;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "on" in "access_token_cache": it must be "off" alone, or "max_age=", "negative=" and "lease="
+
+
+
+=== TEST 174: access_token_cache is a time without a name
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache 60s;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "60s" in "access_token_cache": it must be "off" alone, or "max_age=", "negative=" and "lease="
+
+
+
+=== TEST 175: access_token_cache has a parameter of another name
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache max-age=60s;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "max-age=60s" in "access_token_cache": it must be "off" alone, or "max_age=", "negative=" and "lease="
+
+
+
+=== TEST 176: access_token_cache in capitals
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache OFF;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "OFF" in "access_token_cache": it must be "off" alone, or "max_age=", "negative=" and "lease="
+
+
+
+=== TEST 177: access_token_cache has a parameter without a value
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache lease;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "lease" in "access_token_cache": it must be "off" alone, or "max_age=", "negative=" and "lease="
+
+
+
+=== TEST 178: access_token_cache with an empty argument
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache "";
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "" in "access_token_cache": it must be "off" alone, or "max_age=", "negative=" and "lease="
+
+
+
+=== TEST 179: access_token_cache is off and something else
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache off lease=1s;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "off" in "access_token_cache": it must be "off" alone, or "max_age=", "negative=" and "lease="
+
+
+
+=== TEST 180: access_token_cache is something else and off
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache lease=1s off;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "off" in "access_token_cache": it must be "off" alone, or "max_age=", "negative=" and "lease="
+
+
+
+=== TEST 181: access_token_cache with a lease that is too short
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache lease=99ms;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "lease=99ms" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 182: access_token_cache with a lease that is too long
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache lease=60001ms;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "lease=60001ms" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 183: access_token_cache with no lease
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache lease=0;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "lease=0" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 184: access_token_cache with an empty lease
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache lease=;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "lease=" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 185: access_token_cache with a lease that is no time
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache lease=soon;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "lease=soon" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 186: access_token_cache with a negative lease
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache lease=-1s;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "lease=-1s" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 187: access_token_cache that is old at once
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache max_age=0;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "max_age=0" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 188: access_token_cache with an empty max_age
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache max_age=;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "max_age=" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 189: access_token_cache with a max_age of more than a day
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache max_age=86400001ms;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "max_age=86400001ms" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 190: access_token_cache with an empty negative
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache negative=;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "negative=" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 191: access_token_cache with a negative of more than a day
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache negative=86400001ms;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "negative=86400001ms" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 192: access_token_cache with a negative that is no time
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache negative=off;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "negative=off" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 193: access_token_cache with two of lease
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache lease=1s lease=2s;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "lease=2s" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 194: access_token_cache with two of max_age
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache max_age=1s max_age=1s;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "max_age=1s" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 195: access_token_cache with two of negative
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache negative=0 negative=0;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "negative=0" in "access_token_cache": write it once, with a time: "max_age=" and "negative=" of a day at most, "lease=" from "100ms" to "60s"
+
+
+
+=== TEST 196: access_token_cache twice
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_cache off;
+    access_token_cache lease=1s;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+"access_token_cache" directive is duplicate
+
+
+
+=== TEST 197: access_token_cache in a server
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    access_token_cache off;
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+"access_token_cache" directive is not allowed here
+
+
+
+=== TEST 198: access_token_last_use with no argument
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid number of arguments in "access_token_last_use" directive
+
+
+
+=== TEST 199: access_token_last_use with two arguments
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use 1s 2s;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid number of arguments in "access_token_last_use" directive
+
+
+
+=== TEST 200: access_token_last_use of no time
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use 0;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "0" in "access_token_last_use": it must be a time from "1s" to "1d", or "off"
+
+
+
+=== TEST 201: access_token_last_use of less than a second
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use 500ms;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "500ms" in "access_token_last_use": it must be a time from "1s" to "1d", or "off"
+
+
+
+=== TEST 202: access_token_last_use of more than a day
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use 86401;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "86401" in "access_token_last_use": it must be a time from "1s" to "1d", or "off"
+
+
+
+=== TEST 203: access_token_last_use of a negative time
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use -1;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "-1" in "access_token_last_use": it must be a time from "1s" to "1d", or "off"
+
+
+
+=== TEST 204: access_token_last_use is neither off nor a time
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use on;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "on" in "access_token_last_use": it must be a time from "1s" to "1d", or "off"
+
+
+
+=== TEST 205: access_token_last_use in capitals
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use OFF;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "OFF" in "access_token_last_use": it must be a time from "1s" to "1d", or "off"
+
+
+
+=== TEST 206: access_token_last_use with an empty argument
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use "";
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+invalid value "" in "access_token_last_use": it must be a time from "1s" to "1d", or "off"
+
+
+
+=== TEST 207: access_token_last_use twice
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+    access_token_last_use 1m;
+    access_token_last_use off;
+--- config
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+"access_token_last_use" directive is duplicate
+
+
+
+=== TEST 208: access_token_last_use in a location
+--- http_config
+    access_token_redis unix:$TEST_NGINX_HTML_DIR/redis.sock;
+--- config
+    location /t { access_token_last_use 1m; }
+--- must_die
+--- suppress_stderr
+--- error_log
+[emerg]
+"access_token_last_use" directive is not allowed here
+
+
+
+=== TEST 209: the smallest zone and the shortest times
+--- http_config
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_zone a:512k;
+    access_token_cache max_age=1ms negative=0 lease=100ms;
+    access_token_last_use 1s;
+--- config
+    access_token on;
+--- request
+GET /
+--- error_code: 401
+
+
+
+=== TEST 210: a large zone and the longest times
+--- http_config
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_zone a:64m;
+    access_token_cache max_age=1d negative=1d lease=60s;
+    access_token_last_use 1d;
+--- config
+    access_token on;
+--- request
+GET /
+--- error_code: 401
+
+
+
+=== TEST 211: no cache, and nothing is told of the last use
+--- http_config
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_cache off;
+    access_token_last_use off;
+--- config
+    access_token on;
+--- request
+GET /
+--- error_code: 401

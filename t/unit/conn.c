@@ -271,42 +271,6 @@ ngx_redis_write_bulk(u_char *p, const ngx_str_t *s)
 
 /* --- nginx */
 
-void *
-ngx_alloc(size_t size, ngx_log_t *log)
-{
-    return malloc(size);
-}
-
-
-void *
-ngx_pcalloc(ngx_pool_t *pool, size_t size)
-{
-    void  *p;
-
-    p = ngx_palloc(pool, size);
-
-    if (p) {
-        ngx_memzero(p, size);
-    }
-
-    return p;
-}
-
-
-ngx_pool_cleanup_t *
-ngx_pool_cleanup_add(ngx_pool_t *pool, size_t size)
-{
-    return ngx_palloc(pool, sizeof(ngx_pool_cleanup_t));
-}
-
-
-void
-ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
-    const char *fmt, ...)
-{
-}
-
-
 u_char * ngx_cdecl
 ngx_sprintf(u_char *buf, const char *fmt, ...)
 {

@@ -170,6 +170,51 @@ ngx_palloc(ngx_pool_t *pool, size_t size)
 
 
 void *
+ngx_alloc(size_t size, ngx_log_t *log)
+{
+    return malloc(size);
+}
+
+
+void *
+ngx_pcalloc(ngx_pool_t *pool, size_t size)
+{
+    void  *p;
+
+    p = ngx_palloc(pool, size);
+
+    if (p) {
+        ngx_memzero(p, size);
+    }
+
+    return p;
+}
+
+
+ngx_pool_cleanup_t *
+ngx_pool_cleanup_add(ngx_pool_t *pool, size_t size)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pcalloc(pool, sizeof(ngx_pool_cleanup_t));
+
+    if (cln) {
+        cln->next = pool->cleanup;
+        pool->cleanup = cln;
+    }
+
+    return cln;
+}
+
+
+void
+ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
+    const char *fmt, ...)
+{
+}
+
+
+void *
 ngx_array_push(ngx_array_t *a)
 {
     void  *elts;

@@ -13,7 +13,7 @@ const METHODS = ['GET', 'POST', 'PATCH', 'DELETE'];
 
 function routes(text) {
   const found = [];
-  const table = /_api_routes\[\]\s*=\s*\{(.*?)\n\};/s.exec(text);
+  const table = /_api_routes\[\w*\]\s*=\s*\{(.*?)\n\};/s.exec(text);
 
   for (const entry of table ? table[1].matchAll(ENTRY) : []) {
     const path = entry[1].replace('{o}', '{organization}')

@@ -1,0 +1,170 @@
+# access_token_last_use: when a token was used last is told to Redis in batches,
+# so that last_used_at of the API shows it.
+
+use strict;
+use warnings;
+
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+use lib 't';
+use AccessToken;
+use Gateway;
+
+flush();
+
+my $gateway = Gateway->new(workers => 2, log_level => 'notice',
+                           redis => 'timeout=200ms',
+                           http => 'access_token_last_use 1s;
+                                    access_token_zone x:1m;
+                                    keepalive_requests 100000;',
+                           cache => 'lease=500ms');
+my @root = (bearer => $gateway->root);
+
+sub get {
+    my ($token, %option) = @_;
+    my $response = $gateway->call(GET => '/', bearer => $token, %option);
+
+    return "$response->{status} " . ($response->{headers}{'x-cache'} // '-');
+}
+
+sub last_used {
+    my ($made) = @_;
+
+    return $gateway->call(GET => $made->{path}, @root)->{json}{last_used_at};
+}
+
+# The set of an organization, and a token's time in it: undef if it has none.
+
+sub used_key { my $tag = substr $_[0]{id}, 0, 4; return "at:u:{$tag}" }
+sub score { return redis_cmd('ZSCORE', used_key($_[0]), $_[0]{id}) }
+
+sub is_told {
+    my ($made, $after) = @_;
+
+    return Gateway::becomes(sub { (score($made) // 0) >= $after }, 5);
+}
+
+# How many times Redis was told since the last time; creating a token is one.
+
+my $told = 0;
+
+sub told {
+    my ($now) = redis_cmd('INFO', 'commandstats')
+                =~ /^cmdstat_zadd:calls=(\d+)/m;
+    my $before = $told;
+
+    $told = $now // 0;
+
+    return $told - $before;
+}
+
+# Makes as many tokens, and waits until nothing that is of before is to be told.
+
+sub make {
+    my ($n) = @_;
+    my @made = map { $gateway->create('acme', '') } 1 .. $n;
+
+    told();
+
+    return @made;
+}
+
+sub is_cached {
+    my ($token) = @_;
+
+    return Gateway::becomes(sub { get($token) eq '200 HIT' });
+}
+
+
+# A use.
+
+my ($made) = make(1);
+
+is(last_used($made), undef, 'a token that was never used');
+is(score($made), 0, 'has a place for it');
+
+my $before = int time;
+get($made->{token});
+ok(is_told($made, $before), 'when it was used, Redis is told');
+cmp_ok(score($made), '<=', time, 'the time of its use');
+like(last_used($made), qr/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$/,
+     'and the API tells it');
+
+
+# Many uses of many tokens.
+
+my @made = make(40);
+$before = int time;
+
+for my $round (1 .. 3) {
+    get($_->{token}) for @made;
+}
+
+ok(is_told($_, $before), 'each of many tokens is told') for $made[0], $made[39];
+cmp_ok(scalar(grep { score($_) >= $before } @made), '==', 40, 'all of them');
+cmp_ok(told(), '<=', 2, 'in one command, or two if it was due meanwhile');
+
+# A busy token.
+
+$made = $made[0];
+is_cached($made->{token});
+told();
+
+my ($start, $uses) = (time, 0);
+while (time - $start < 2.5) { get($made->{token}); $uses++ }
+
+my $times = told();
+cmp_ok($times, '>=', 1, "a token that is used $uses times in 2.5 s");
+cmp_ok($times, '<=', 4, 'is told once a second');
+
+
+# What is no more, or knows better, stays as it is.
+
+my ($gone, $none, $later, $mark) = make(4);
+redis_cmd('ZREM', used_key($none), $none->{id});
+redis_cmd('ZADD', used_key($later), 4000000000, $later->{id});
+$before = int time;
+get($_->{token}) for $gone, $none, $later, $mark;
+$gateway->call(DELETE => $gone->{path}, @root);
+
+ok(is_told($mark, $before), 'some tokens are used');
+is(score($gone), undef, 'one that was deleted then does not come back');
+is(score($none), undef, 'one that has no place gets none');
+is(score($later), 4000000000,
+   'and an earlier use does not replace a later one of another edge');
+
+
+# Redis that is away when it is due.
+
+my $used_at;
+
+for (1 .. 10) {
+    ($made) = make(1);
+    $before = int time;
+    get($made->{token});
+    $used_at = time;
+    redis_cmd('ZSCORE', used_key($made), $made->{id}) == 0 or next;
+    redis_stop();
+    last;
+}
+
+my $until = time + 2.3;         # it is due every second, or a bit later
+sleep 0.05 while time < $until;
+redis_continue();
+
+ok(is_told($made, $before), 'a use that Redis could not be told is told later');
+cmp_ok(score($made), '<=', $used_at, 'with the time that it had');
+
+
+# A reload.
+
+($made) = make(1);
+is_cached($made->{token});
+$before = int(time) - 1;
+$gateway->reload;
+ok(is_told($made, $before), 'a use of before a reload is told after it');
+
+$gateway->stop(qr/no reply in time/);
+
+done_testing();
