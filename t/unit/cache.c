@@ -21,6 +21,8 @@
 static void test_found(void);
 static void test_found_again(void);
 static void test_generation(void);
+static void forget_first(void);
+static void claim_first(void);
 static void test_epoch(void);
 static void test_age(void);
 static void test_absent(void);
@@ -240,13 +242,44 @@ test_generation(void)
     tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
            NGX_OK, "put");
 
+    tap_test("nor if the change comes just before it would be put");
+
+    ngx_access_token_cache_stamp(zone, id, &stamp);
+    unit_before_lock = forget_first;
+    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
+           NGX_DECLINED, "a change");
+    tap_is(find(1), NGX_AGAIN, "found");
+
+    ngx_access_token_cache_stamp(zone, id, &stamp);
+    unit_before_lock = claim_first;
+    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
+           NGX_DECLINED, "another Redis");
+    ngx_access_token_cache_claim(zone, UNIT_SOURCE);
+    tap_is(find(1), NGX_AGAIN, "found");
+
     tap_test("a stamp is good for more than one put");
+
+    ngx_access_token_cache_stamp(zone, id, &stamp);
 
     tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
            NGX_OK, "put");
     tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, NULL),
            NGX_OK, "put");
     end();
+}
+
+
+static void
+forget_first(void)
+{
+    forget(1);
+}
+
+
+static void
+claim_first(void)
+{
+    ngx_access_token_cache_claim(unit_zone_share(pool, zone), UNIT_SOURCE + 1);
 }
 
 
@@ -339,7 +372,10 @@ test_age(void)
 static void
 test_absent(void)
 {
-    uint64_t  n;
+    u_char                      id[NGX_ACCESS_TOKEN_ID_LEN];
+    uint32_t                    seq;
+    uint64_t                    n;
+    ngx_access_token_absent_t  *absent;
 
     begin();
 
@@ -365,6 +401,17 @@ test_absent(void)
     check(1, 2, 300);
     forget(1);
     tap_is(find(1), NGX_AGAIN, "found");
+
+    tap_test("its place says that it was changed, to those who read meanwhile");
+
+    unit_id(id, 1);
+    absent = ngx_access_token_absent(zone,
+                                     ngx_access_token_zone_hash(zone, id));
+    seq = absent->seq;
+    put_absent(1);
+    tap_is(absent->seq, seq + 2, "put");
+    forget(1);
+    tap_is(absent->seq, seq + 4, "forgotten");
 
     tap_test("a change of another id at the same place leaves it");
 

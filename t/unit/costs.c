@@ -18,9 +18,10 @@
 
 
 static void test_flood(void);
-static void test_newest_quarter(void);
+static void test_newest(void);
 static void test_lock(void);
 static void test_memory(void);
+static void test_bounds(void);
 static void test_chain(void);
 
 static ngx_int_t put(uint64_t n, uint64_t number, size_t len);
@@ -45,9 +46,10 @@ main(void)
     pool = ngx_create_pool(0, NULL);
 
     test_flood();
-    test_newest_quarter();
+    test_newest();
     test_lock();
     test_memory();
+    test_bounds();
     test_chain();
 
     ngx_destroy_pool(pool);
@@ -115,7 +117,7 @@ test_flood(void)
 
 
 static void
-test_newest_quarter(void)
+test_newest(void)
 {
     uint64_t                  n;
     u_char                    id[NGX_ACCESS_TOKEN_ID_LEN];
@@ -142,14 +144,14 @@ test_newest_quarter(void)
     tap_is(find(10 + 3 * zone->nslots - 1), NGX_AGAIN, "an older one");
     end();
 
-    tap_test("one of the newest quarter is not moved, an older one is");
+    tap_test("one of the newest is not moved, an older one is");
 
     begin();
     put(1, 1, 10);
     unit_id(id, 1);
     slot = ngx_access_token_slots_find_locked(zone, id);
 
-    for (n = 0; n < zone->nslots / 4; n++) {
+    for (n = 0; n < zone->nslots / NGX_ACCESS_TOKEN_NEWEST; n++) {
         put(n + 10, n, 10);
         moves = zone->header->moves;
         find(1);
@@ -273,6 +275,54 @@ test_memory(void)
     tap_is(find_at(1, NOW + MAX_AGE * 1000), NGX_AGAIN, "too old");
     tap_ok(ngx_palloc(pool, 1) == NULL, "some was taken");
     unit_fail_alloc(0);
+    end();
+}
+
+
+/* As one may find it who reads while a slot is given to another record. */
+
+static void
+test_bounds(void)
+{
+    u_char                    id[NGX_ACCESS_TOKEN_ID_LEN];
+    uint16_t                  name;
+    uint32_t                  more, next, last;
+    ngx_access_token_slot_t  *slot;
+
+    tap_test("what leads out of the zone, or has no end, is not followed");
+
+    begin();
+    zone->nbuckets = 1;
+    put(1, 1, NGX_ACCESS_TOKEN_TEXT_MAX);
+    put(2, 2, NGX_ACCESS_TOKEN_TEXT_MAX);
+
+    unit_id(id, 2);
+    slot = ngx_access_token_slots_find_locked(zone, id);
+    more = slot->more;
+    next = slot->next;
+    name = slot->name;
+
+    slot->more = 0x7fffffff;
+    tap_is(find(2), NGX_AGAIN, "more text");
+    slot->more = 0;
+    tap_is(find(2), NGX_AGAIN, "no more text");
+    slot->more = more;
+
+    last = zone->slots[more].more;
+    zone->slots[more].more = more;
+    slot->name = 0xffff;
+    tap_is(find(2), NGX_AGAIN, "a length");
+    slot->name = name;
+    zone->slots[more].more = last;
+
+    slot->next = 0x7fffffff;
+    tap_is(find(1), NGX_AGAIN, "the next in the chain");
+    slot->next = slot - zone->slots;
+    tap_is(find(1), NGX_AGAIN, "a chain without an end");
+    slot->next = next;
+
+    check(1, 1, NGX_ACCESS_TOKEN_TEXT_MAX);
+    check(2, 2, NGX_ACCESS_TOKEN_TEXT_MAX);
     end();
 }
 

@@ -133,6 +133,7 @@ test_scribble(const char *title, void (*scribble)(void))
 
     for (n = 0; n < zone->nabsents; n++) {
         tap_is(zone->absents[n].seq & 1, 0, "a place for none");
+        tap_is(zone->absents[n].epoch, 0, "what is in it");
     }
 
     for (n = 0; n < 80; n++) {
@@ -405,7 +406,7 @@ half_an_absent(void)
 {
     uint32_t  i;
 
-    for (i = 0; i < zone->nabsents; i++) {
+    for (i = 0; i < zone->nabsents; i += 2) {
         ngx_access_token_begin(&zone->absents[i].seq);
         zone->absents[i].epoch = zone->header->epoch;
     }

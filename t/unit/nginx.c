@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * The little of nginx that format and record call.
+ * The little of nginx that most of the tested files call.
  *
  * Each allocation of a pool is a block of its own, so that a sanitizer knows
  * where it ends; without one, a guard behind the block is looked at when the

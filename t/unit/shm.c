@@ -37,6 +37,7 @@ static uint64_t unit_mix(uint64_t *state);
 
 
 ngx_uint_t  unit_locks;
+void      (*unit_before_lock)(void);
 
 ngx_pid_t   ngx_pid;
 ngx_uint_t  ngx_pagesize = 4096;
@@ -90,6 +91,15 @@ ngx_shmtx_trylock(ngx_shmtx_t *mtx)
 void
 ngx_shmtx_lock(ngx_shmtx_t *mtx)
 {
+    void  (*before)(void);
+
+    before = unit_before_lock;
+
+    if (before) {
+        unit_before_lock = NULL;
+        before();
+    }
+
     if (*mtx->lock == (ngx_atomic_uint_t) ngx_pid) {
         printf("Bail out! the lock is taken twice\n");
         exit(2);

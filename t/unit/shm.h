@@ -35,6 +35,10 @@ void unit_zone_free(ngx_access_token_zone_t *zone);
 
 extern ngx_uint_t  unit_locks;      /* taken by this process */
 
+/* Called once, when the lock is to be taken: as if another one came first. */
+
+extern void  (*unit_before_lock)(void);
+
 extern ngx_time_t  unit_time;       /* ngx_time() */
 
 /* A process that takes locks; as fork(), and ngx_pid is its own. */

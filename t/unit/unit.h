@@ -4,7 +4,7 @@
  *
  * What the unit tests share: nginx.c stands for nginx, openssl.c comes before
  * OpenSSL, fields.c has a record in Redis fields, texts.c has its texts, conn.c
- * stands for the connection to Redis.
+ * stands for the connection to Redis.  For the zone, see shm.h.
  */
 
 

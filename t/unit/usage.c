@@ -36,6 +36,7 @@ static void test_batches(void);
 static void test_error(void);
 static void test_give_back(void);
 static void test_two_workers(void);
+static void other_tick(void);
 static void test_end(void);
 static void test_memory(void);
 
@@ -176,7 +177,7 @@ static void
 test_batches(void)
 {
     uint64_t    n;
-    ngx_uint_t  missed, commands;
+    ngx_uint_t  i, missed, commands;
 
     tap_test("each one is told once, in commands of one tag");
 
@@ -218,6 +219,21 @@ test_batches(void)
     tap_is(nsent, n, "told");
     tap_is(unit_marks(zone), 0, "marks left");
     tap_is(nsent, zone->nuses, "all places");
+
+    tap_test("one that is alone behind many empty places is told");
+
+    for (n = 0; n < 10000 && unit_marks(zone) == 0; n++) {
+        unit_mark(zone, n, START);
+
+        for (i = 0; i < 4096; i++) {
+            zone->uses[i].time = 0;
+        }
+    }
+
+    nsent = 0;
+    (void) tell_all();
+    tap_is(nsent, 1, "told");
+    tap_is(unit_marks(zone), 0, "marks left");
     finish();
 }
 
@@ -375,8 +391,28 @@ test_two_workers(void)
     tick(n);
     tap_is(ncommands, 2, "commands");
     tap_is(unit_marks(zone), 0, "until the next time");
+    answer(NGX_OK);
+
+    tap_test("if two find that it is time, one of them tells");
+
+    unit_mark(zone, 1, START + 500);
+    unit_mark(zone, 2, START + 500);
+    ncommands = 0;
+    unit_time.sec += 2 * INTERVAL;
+    unit_before_lock = other_tick;
+    tick(0);
+    tap_is(ncommands, 1, "commands");
+    tap_is(unit_marks(zone), 1, "marks");
 
     finish();
+}
+
+
+static void
+other_tick(void)
+{
+    tick(1);
+    unit_mark(zone, 3, START + 500);
 }
 
 
