@@ -7,7 +7,6 @@
  *     unavailable   the answer may be 503
  *     lost          a request may get no answer
  *     closed        a connection may be closed between two requests
- *     past          changes are answered as of some time ago
  *
  * Two tracks run beside each other, one of faults at an edge and one of faults
  * of Redis, so that they meet.  Each deals its kinds like cards: all of them
@@ -419,7 +418,7 @@ const ofRedis = {
     const lasts = random.between(2.5 * this.lease, 4 * this.lease);
     const alone = random.chance(0.5);
 
-    await this.during('deposed', [edge], ['unavailable', 'past'],
+    await this.during('deposed', [edge], ['unavailable'],
       `${lasts | 0} ms, a ${alone ? 'primary' : 'replica'}`, async () => {
         await servers.isolate(alone);
         await this.proxy(edge, { do: 'route', to: servers.at('replica') });
