@@ -330,12 +330,15 @@ async function main() {
   bound('wrong answers, or none', wrong.length, '', 0);
   samples.forEach((s, i) => {
     const own = s.map((m) => m.own);
+    const tenth = Math.ceil(own.length / 10);
 
     figure(`worker ${i}: memory of its own, at the end`, own[own.length - 1],
            'kB');
     bound(`worker ${i}: … has grown by`, growth(s, begin, 'own'), '%', GROWTH);
     bound(`worker ${i}: resident memory has grown by`,
           growth(s, begin, 'rss'), '%', GROWTH);
+    note(`in ten parts of the time: ${Array.from({ length: 10 }, (_, n) => (
+      median(own.slice(n * tenth, (n + 1) * tenth)))).join(' ')} kB`);
   });
   bound('descriptors of a worker, more than before', left - before, '', 0);
   bound('connections to Redis, more than before', clientsAfter - clientsBefore,

@@ -145,7 +145,7 @@ async function main() {
   bound('forged tokens not answered with 401', flood.sent - flood.refused, '',
         0);
   figure('… of these 503', flood.unavailable);
-  bound('HMGET for a forged token', (calls - misses) / FORGED, '', 1);
+  bound('HMGET for the forged tokens', calls - misses, '', FORGED);
   figure('reads without a lease, each with one more write',
          grown('access_token_reads_fenced_total'));
   figure('leases that ended',
@@ -171,8 +171,8 @@ async function main() {
                 + `${connections} connection(s)`);
     bound('not answered with 401', result.sent - result.refused, '', 0);
     /* Another id may take the place of one, and the more the more there are. */
-    bound('HMGET for one of them', n / REPEATED, '',
-          connections === '1' ? 1 : 1.05);
+    bound('HMGET for them', n, '',
+          REPEATED * (connections === '1' ? 1 : 1.05));
   }
 
   console.log('\nAfterwards');

@@ -34,6 +34,13 @@ async function state() {
   };
 }
 
+/* Requests that nginx has begun.  A connection that it closes between two is
+   none, one that it closes upon a request is. */
+
+async function taken() {
+  return Number(/requests\n(?: \d+){2} (\d+)/.exec(await nginx.get('/stub'))[1]);
+}
+
 /* The new workers are there and the old ones are gone. */
 
 async function reload() {
@@ -74,6 +81,7 @@ async function main() {
   await sleep(500);
   const before = await state();
   const metrics = await nginx.metrics();
+  const took0 = await taken();
 
   verdicts.reset();
   const { requests, retried } = load;
@@ -94,6 +102,7 @@ async function main() {
   await sleep(500);
 
   const after = await state();
+  const unanswered = await taken() - took0 - 1;     /* the one that asks */
   const later = await nginx.metrics();
   const statuses = { ...verdicts.statuses };
   const caches = { ...verdicts.caches };
@@ -116,6 +125,9 @@ async function main() {
   figure('sent again, their connection was closed between two',
          load.retried - retried);
   bound('requests without an answer', verdicts.failed.length, '', 0);
+  bound('requests that nginx began, more than answers',
+        unanswered - Object.entries(statuses).reduce(
+          (sum, [status, n]) => sum + (status === '0' ? 0 : n), 0), '', 0);
   bound('wrong verdicts', verdicts.wrong.length, '', 0);
   bound('503', statuses[503] || 0, '', 0);
   bound('answers that nobody asked for', load.surprises, '', 0);

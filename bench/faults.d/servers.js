@@ -200,8 +200,7 @@ daemon off;
 worker_processes ${workers};
 error_log ${this.log()} notice;
 pid ${dir}/nginx.pid;
-events { worker_connections 4096; }
-worker_rlimit_nofile 8192;
+events { worker_connections 1024; }
 http {
     access_log off;
     default_type text/plain;
@@ -242,13 +241,13 @@ http {
     return path.join(dir, 'logs', 'error.log');
   },
 
-  /* All worker processes; those that a reload lets finish last. */
+  /* All worker processes, those too that finish after a reload. */
   workers() {
     const { pid } = this.process;
 
     return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
       .trim().split(/\s+/).filter(Boolean).map(Number)
-      .filter((w) => /^nginx: worker process/.test(read(`/proc/${w}/cmdline`)));
+      .filter((w) => read(`/proc/${w}/cmdline`) !== '');
   },
 
   reload() {
