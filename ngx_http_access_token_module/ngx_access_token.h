@@ -317,7 +317,7 @@ typedef enum {
     NGX_ACCESS_TOKEN_START = 0,     /* nobody was there to hear of changes */
     NGX_ACCESS_TOKEN_LINK,          /* the last link was lost */
     NGX_ACCESS_TOKEN_FLUSH,         /* Redis says so: FLUSHALL, a resync */
-    NGX_ACCESS_TOKEN_SOURCE,        /* another Redis is configured */
+    NGX_ACCESS_TOKEN_SOURCE,        /* the links lead to another Redis */
     NGX_ACCESS_TOKEN_CRASH,         /* a worker died while it changed it */
     NGX_ACCESS_TOKEN_CAUSES
 } ngx_access_token_cause_e;

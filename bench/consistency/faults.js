@@ -430,11 +430,6 @@ const ofRedis = {
         await servers.rejoin(alone);
       });
   },
-};
-
-/* --- only if they are asked for ----------------------------------------- */
-
-const ofBoth = {
 
   /*
    * The replica becomes primary, and the old one does not know.  One worker of
@@ -476,9 +471,6 @@ const ofBoth = {
   },
 };
 
-Object.assign(ofRedis, ofBoth);
-
 const KINDS = [...Object.keys(ofEdge), ...Object.keys(ofRedis)];
-const USUAL = KINDS.filter((kind) => !ofBoth[kind]);
 
-module.exports = { Faults, KINDS, USUAL };
+module.exports = { Faults, KINDS };
