@@ -3,8 +3,8 @@
 --     wrk ... -s tokens.lua URL -- TOKENS [COLD SHARE]
 --
 -- With COLD, SHARE percent of the requests take the next token of that file
--- instead.  A line of a file is 61 characters, so it is one string here and a
--- million tokens cost no table.
+-- instead, which begins anywhere.  A line of a file is 61 characters, so it is
+-- one string here and a million tokens cost no table.
 
 local line = 62
 
@@ -25,7 +25,9 @@ function init(args)
     files[1], at[1] = load(args[1]), 0
 
     if args[2] then
-        files[2], at[2] = load(args[2]), 0
+        files[2] = load(args[2])
+        math.randomseed(os.time())
+        at[2] = math.random(0, #files[2] / line - 1) * line
         share = tonumber(args[3]) / 100
     end
 end

@@ -262,6 +262,11 @@ extern const ngx_str_t
 ngx_int_t ngx_access_token_record_set(ngx_access_token_t *t, ngx_pool_t *pool,
     const ngx_str_t *field, const ngx_str_t *value);
 
+/* The same, for a value of the edge's i-th field. */
+
+ngx_int_t ngx_access_token_record_set_edge(ngx_access_token_t *t,
+    ngx_pool_t *pool, ngx_uint_t i, const ngx_str_t *value);
+
 /*
  * After the last field.  edge: only the edge's fields are needed.  NGX_OK;
  * NGX_DECLINED: a field is missing or contradicts another: field then names
@@ -312,7 +317,7 @@ typedef enum {
     NGX_ACCESS_TOKEN_START = 0,     /* nobody was there to hear of changes */
     NGX_ACCESS_TOKEN_LINK,          /* the last link was lost */
     NGX_ACCESS_TOKEN_FLUSH,         /* Redis says so: FLUSHALL, a resync */
-    NGX_ACCESS_TOKEN_SOURCE,        /* another Redis is configured */
+    NGX_ACCESS_TOKEN_SOURCE,        /* the links lead to another Redis */
     NGX_ACCESS_TOKEN_CRASH,         /* a worker died while it changed it */
     NGX_ACCESS_TOKEN_CAUSES
 } ngx_access_token_cause_e;
@@ -421,14 +426,21 @@ typedef struct {
     ngx_access_token_zone_t      *zone;         /* NULL: nothing is used */
     ngx_access_token_lease_t     *lease;        /* NULL: nothing is cached */
 
+    /* of load.c: HMGET of the first fields, of all */
+    ngx_redis_prepared_t          read_first;
+    ngx_redis_prepared_t          read_all;
+
     /* of a worker */
     ngx_rbtree_t                  flights;      /* of lookup.c */
     ngx_rbtree_node_t             sentinel;
 } ngx_access_token_store_t;
 
-/* Prepares what is constant (script digests); at configuration. */
+/* Prepares what is constant, in pool; at configuration.  NGX_OK, NGX_ERROR. */
 
-void ngx_access_token_store_init(ngx_access_token_store_t *store);
+ngx_int_t ngx_access_token_store_init(ngx_access_token_store_t *store,
+    ngx_pool_t *pool);
+ngx_int_t ngx_access_token_load_init(ngx_access_token_store_t *store,
+    ngx_pool_t *pool);
 
 /*
  * Asks Redis for the edge's fields of one record, in one command (two if the

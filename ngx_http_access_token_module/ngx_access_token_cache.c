@@ -11,8 +11,7 @@
  *     flush    one more epoch: all that is there is of another one
  *
  * A record becomes the newest again when it is used, unless it is among the
- * newest quarter anyway: so the records that are used most are not moved at
- * all.
+ * newest anyway: so the records that are used most are not moved at all.
  *
  * Ids that are not in Redis have places of their own, one for each hash: so a
  * flood of them pushes out nothing but each other.
@@ -43,6 +42,8 @@ static ngx_int_t ngx_access_token_cache_gather(ngx_access_token_zone_t *zone,
     ngx_access_token_copy_t *copy, size_t len);
 static ngx_int_t ngx_access_token_cache_absent(ngx_access_token_zone_t *zone,
     const u_char *id, uint32_t hash, int64_t now);
+static ngx_uint_t ngx_access_token_cache_valid(
+    const ngx_access_token_zone_t *zone, uint32_t epoch);
 static ngx_access_token_t *ngx_access_token_cache_record(ngx_pool_t *pool,
     const ngx_access_token_copy_t *copy);
 static void ngx_access_token_cache_touch(ngx_access_token_zone_t *zone,
@@ -63,7 +64,8 @@ static ngx_inline ngx_uint_t
 ngx_access_token_claimed(const ngx_access_token_zone_t *zone)
 {
     return zone->source != 0
-           && *(volatile uint64_t *) &zone->header->source == zone->source;
+           && __atomic_load_n(&zone->header->source, __ATOMIC_ACQUIRE)
+              == zone->source;
 }
 
 
@@ -117,7 +119,7 @@ ngx_access_token_cache_fetch_record(const ngx_access_token_zone_t *zone,
     bucket = ngx_access_token_bucket(zone,
                                      ngx_access_token_zone_hash(zone, id));
 
-    index = *(volatile uint32_t *) &bucket->head;
+    index = __atomic_load_n(&bucket->head, __ATOMIC_RELAXED);
 
     if (index && index <= zone->nslots) {
         p = (u_char *) &zone->slots[index];
@@ -133,16 +135,9 @@ ngx_int_t
 ngx_access_token_cache_find(ngx_access_token_zone_t *zone, const u_char *id,
     int64_t now, ngx_pool_t *pool, ngx_access_token_t **t)
 {
-    uint32_t                   hash;
-    ngx_int_t                  rc;
-    ngx_access_token_copy_t    copy;
-    ngx_access_token_header_t  *header;
-
-    header = zone->header;
-
-    if (!ngx_access_token_claimed(zone)) {
-        return NGX_AGAIN;
-    }
+    uint32_t                 hash;
+    ngx_int_t                rc;
+    ngx_access_token_copy_t  copy;
 
     hash = ngx_access_token_zone_hash(zone, id);
 
@@ -158,13 +153,15 @@ ngx_access_token_cache_find(ngx_access_token_zone_t *zone, const u_char *id,
         return ngx_access_token_cache_absent(zone, id, hash, now);
     }
 
-    if (copy.slot.epoch != __atomic_load_n(&header->epoch, __ATOMIC_ACQUIRE)
-        || now - copy.slot.sent >= zone->max_age)
+    if (now - copy.slot.sent >= zone->max_age
+        || !ngx_access_token_cache_valid(zone, copy.slot.epoch))
     {
         return NGX_AGAIN;
     }
 
-    if (header->moves - copy.slot.touched > zone->nslots / 4) {
+    if (zone->header->moves - copy.slot.touched
+        > zone->nslots / NGX_ACCESS_TOKEN_NEWEST)
+    {
         ngx_access_token_cache_touch(zone, &copy);
     }
 
@@ -192,7 +189,9 @@ ngx_access_token_cache_read(ngx_access_token_zone_t *zone, const u_char *id,
         return NGX_AGAIN;
     }
 
-    rc = ngx_access_token_cache_walk(zone, id, bucket->head, copy);
+    rc = ngx_access_token_cache_walk(zone, id,
+                        __atomic_load_n(&bucket->head, __ATOMIC_RELAXED),
+                        copy);
 
     if (!ngx_access_token_unchanged(&bucket->seq, seq)) {
         return NGX_AGAIN;
@@ -230,7 +229,7 @@ ngx_access_token_cache_walk(ngx_access_token_zone_t *zone, const u_char *id,
             return ngx_access_token_cache_copy(zone, index, copy);
         }
 
-        index = *(volatile uint32_t *) &slot->next;
+        index = __atomic_load_n(&slot->next, __ATOMIC_RELAXED);
     }
 
     return NGX_AGAIN;
@@ -287,7 +286,9 @@ ngx_access_token_cache_gather(ngx_access_token_zone_t *zone,
     p = ngx_cpymem(copy->text, copy->slot.text, NGX_ACCESS_TOKEN_SLOT_TEXT);
     len -= NGX_ACCESS_TOKEN_SLOT_TEXT;
 
-    for (index = copy->slot.more; len; index = more->more) {
+    for (index = copy->slot.more; len;
+         index = __atomic_load_n(&more->more, __ATOMIC_RELAXED))
+    {
 
         if (index == 0 || index > zone->nslots) {
             return NGX_AGAIN;
@@ -324,13 +325,27 @@ ngx_access_token_cache_absent(ngx_access_token_zone_t *zone, const u_char *id,
         return NGX_AGAIN;
     }
 
-    if (absent.epoch != __atomic_load_n(&zone->header->epoch, __ATOMIC_ACQUIRE)
-        || now - absent.sent >= zone->negative)
+    if (now - absent.sent >= zone->negative
+        || !ngx_access_token_cache_valid(zone, absent.epoch))
     {
         return NGX_AGAIN;
     }
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * Of something that was copied before: whoever claims the zone does so before
+ * it puts anything, so a record of another source is found to be one here.
+ */
+
+static ngx_uint_t
+ngx_access_token_cache_valid(const ngx_access_token_zone_t *zone,
+    uint32_t epoch)
+{
+    return epoch == __atomic_load_n(&zone->header->epoch, __ATOMIC_ACQUIRE)
+           && ngx_access_token_claimed(zone);
 }
 
 
@@ -557,7 +572,7 @@ ngx_access_token_cache_claim(ngx_access_token_zone_t *zone, uint64_t source)
     if (before != source) {
         __atomic_store_n(&zone->header->epoch, zone->header->epoch + 1,
                          __ATOMIC_RELEASE);
-        zone->header->source = source;
+        __atomic_store_n(&zone->header->source, source, __ATOMIC_RELEASE);
         zone->header->heard = 0;
     }
 
@@ -589,13 +604,9 @@ ngx_access_token_cache_heard(ngx_access_token_zone_t *zone)
 void
 ngx_access_token_cache_hear(ngx_access_token_zone_t *zone, int64_t until)
 {
-    if (!ngx_access_token_claimed(zone)) {
-        return;
-    }
-
     ngx_access_token_zone_lock(zone);
 
-    if (zone->header->heard < until) {
+    if (ngx_access_token_claimed(zone) && zone->header->heard < until) {
         zone->header->heard = until;
     }
 

@@ -108,7 +108,7 @@ void ngx_access_token_cache_flush(ngx_access_token_zone_t *zone,
     ngx_access_token_cause_e cause);
 
 /*
- * The zone is of this Redis from now on; if it was another one's, it is
+ * The zone is of this server from now on; if it was another one's, it is
  * flushed.  Before, and as soon as another worker claims it for another one,
  * nothing is found in it and nothing is put.
  */

@@ -26,6 +26,8 @@
  * in the zone, those say who trust the zone (ngx_access_token_cache_hear()).
  * Once that time is after our link came up, we trust it too.  If nobody says
  * so, all that is in the zone becomes void, and it is trusted from then on.
+ * The zone is of one server at a time: of that of the link that came up last.
+ * Workers whose link leads elsewhere find nothing in it and put nothing.
  *
  * What always holds: a worker trusts the zone only while its link is up, and
  * uses it only while it trusts it and the lease runs.
@@ -144,9 +146,6 @@ ngx_access_token_lease_start(ngx_access_token_lease_t *lease)
         return NGX_ERROR;
     }
 
-    ngx_access_token_cache_claim(lease->store->zone,
-                                 ngx_access_token_lease_source(lease));
-
     lease->dummy.fd = (ngx_socket_t) -1;
 
     lease->tick.handler = ngx_access_token_lease_tick;
@@ -218,24 +217,29 @@ ngx_access_token_lease_names(ngx_access_token_lease_t *lease, ngx_pool_t *pool)
 }
 
 
-/* Which Redis the zone is of: FNV-1a of what names it, and never 0. */
+/*
+ * Which Redis the zone is of: FNV-1a of what names it, and never 0.  The run id
+ * too: a server that was promoted has not heard of all that its predecessor
+ * has told, and the other way round.
+ */
 
 static uint64_t
 ngx_access_token_lease_source(const ngx_access_token_lease_t *lease)
 {
     u_char     *p, *last, db[NGX_INT_T_LEN];
     uint64_t    hash;
-    ngx_str_t   parts[3];
+    ngx_str_t   parts[4];
     ngx_uint_t  i;
 
     parts[0] = lease->redis->address;
     parts[1] = lease->store->key_prefix;
     parts[2].data = db;
     parts[2].len = ngx_sprintf(db, "%ui", lease->redis->db) - db;
+    parts[3] = *ngx_redis_link_server(lease->link);
 
     hash = 0xcbf29ce484222325;
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         last = parts[i].data + parts[i].len;
 
         for (p = parts[i].data; p < last; p++) {
@@ -287,6 +291,9 @@ ngx_access_token_lease_up(void *data)
     ngx_access_token_lease_t *lease = data;
 
     lease->up = ngx_access_token_clock();
+
+    ngx_access_token_cache_claim(lease->store->zone,
+                                 ngx_access_token_lease_source(lease));
 
     ngx_access_token_count(
         ngx_access_token_zone_mine(lease->store->zone)->links);

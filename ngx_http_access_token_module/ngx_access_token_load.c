@@ -54,6 +54,29 @@ static ngx_int_t ngx_access_token_load_tag(const ngx_str_t *organization,
 
 
 ngx_int_t
+ngx_access_token_load_init(ngx_access_token_store_t *store, ngx_pool_t *pool)
+{
+    ngx_str_t  argv[2 + NGX_ACCESS_TOKEN_EDGE_FIELDS];
+
+    ngx_str_set(&argv[0], "HMGET");
+    ngx_str_null(&argv[1]);
+
+    ngx_memcpy(&argv[2], ngx_access_token_edge_fields,
+               NGX_ACCESS_TOKEN_EDGE_FIELDS * sizeof(ngx_str_t));
+
+    if (ngx_redis_prepare(pool, argv, 2 + NGX_ACCESS_TOKEN_EDGE_FIRST,
+                          &store->read_first)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_redis_prepare(pool, argv, 2 + NGX_ACCESS_TOKEN_EDGE_FIELDS,
+                             &store->read_all);
+}
+
+
+ngx_int_t
 ngx_access_token_load(ngx_access_token_store_t *store,
     ngx_access_token_load_t *load, ngx_uint_t fenced)
 {
@@ -129,7 +152,8 @@ static ngx_redis_command_t *
 ngx_access_token_load_send_read(ngx_access_token_load_t *load)
 {
     u_char                    *p, buf[NGX_ACCESS_TOKEN_KEY_LEN];
-    ngx_str_t                  argv[2 + NGX_ACCESS_TOKEN_EDGE_FIELDS];
+    ngx_str_t                  key;
+    ngx_redis_prepared_t      *read;
     ngx_access_token_store_t  *store;
 
     store = load->store;
@@ -140,16 +164,14 @@ ngx_access_token_load_send_read(ngx_access_token_load_t *load)
     *p++ = '}'; *p++ = ':';
     p = ngx_cpymem(p, load->id, NGX_ACCESS_TOKEN_ID_LEN);
 
-    ngx_str_set(&argv[0], "HMGET");
+    key.data = buf;
+    key.len = p - buf;
 
-    argv[1].data = buf;
-    argv[1].len = p - buf;
+    read = (load->nfields == NGX_ACCESS_TOKEN_EDGE_FIRST)
+           ? &store->read_first : &store->read_all;
 
-    ngx_memcpy(&argv[2], ngx_access_token_edge_fields,
-               load->nfields * sizeof(ngx_str_t));
-
-    return ngx_redis_send(store->redis, &argv[1], argv, 2 + load->nfields,
-                          ngx_access_token_load_await_record, load);
+    return ngx_redis_send_prepared(store->redis, read, &key,
+                                   ngx_access_token_load_await_record, load);
 }
 
 
@@ -248,19 +270,20 @@ ngx_access_token_load_read(ngx_access_token_load_t *load,
 
     for (i = 0; i < reply->nelts; i++) {
         value = &reply->elts[i];
-        field = ngx_access_token_edge_fields[i];
 
         if (value->type == NGX_REDIS_NIL) {
-            rc = ngx_access_token_record_set(t, pool, &field, NULL);
+            continue;
+        }
 
-        } else if (value->type == NGX_REDIS_STRING) {
+        rc = NGX_DECLINED;
+
+        if (value->type == NGX_REDIS_STRING) {
             found = 1;
-            rc = ngx_access_token_record_set(t, pool, &field, &value->str);
-        } else {
-            rc = NGX_DECLINED;
+            rc = ngx_access_token_record_set_edge(t, pool, i, &value->str);
         }
 
         if (rc == NGX_DECLINED) {
+            field = ngx_access_token_edge_fields[i];
             goto damaged;
         }
 

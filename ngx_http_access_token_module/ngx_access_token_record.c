@@ -33,6 +33,9 @@
 #define NGX_ACCESS_TOKEN_MAX_NUMBER  9223372036854775807    /* of HINCRBY */
 
 
+static ngx_int_t ngx_access_token_set(ngx_access_token_t *t,
+    ngx_pool_t *pool, const ngx_access_token_field_t *f, ngx_uint_t chunk,
+    const ngx_str_t *value);
 static const ngx_access_token_field_t *ngx_access_token_field(u_char letter);
 static ngx_int_t ngx_access_token_chunk(const ngx_access_token_field_t *f,
     const ngx_str_t *name, ngx_uint_t *chunk);
@@ -146,8 +149,6 @@ ngx_int_t
 ngx_access_token_record_set(ngx_access_token_t *t, ngx_pool_t *pool,
     const ngx_str_t *field, const ngx_str_t *value)
 {
-    uint64_t                         bit;
-    ngx_int_t                        rc;
     ngx_uint_t                       chunk;
     const ngx_access_token_field_t  *f;
 
@@ -160,6 +161,38 @@ ngx_access_token_record_set(ngx_access_token_t *t, ngx_pool_t *pool,
     if (f == NULL || ngx_access_token_chunk(f, field, &chunk) != NGX_OK) {
         return NGX_OK;
     }
+
+    return ngx_access_token_set(t, pool, f, chunk, value);
+}
+
+
+/* They are the first ones of the table, and then the chunks of the name. */
+
+ngx_int_t
+ngx_access_token_record_set_edge(ngx_access_token_t *t, ngx_pool_t *pool,
+    ngx_uint_t i, const ngx_str_t *value)
+{
+    ngx_uint_t  name;
+
+    name = NGX_ACCESS_TOKEN_EDGE_FIRST - 1;
+
+    if (i <= name) {
+        return ngx_access_token_set(t, pool, &ngx_access_token_fields[i], 0,
+                                    value);
+    }
+
+    return ngx_access_token_set(t, pool, &ngx_access_token_fields[name],
+                                i - name, value);
+}
+
+
+static ngx_int_t
+ngx_access_token_set(ngx_access_token_t *t, ngx_pool_t *pool,
+    const ngx_access_token_field_t *f, ngx_uint_t chunk,
+    const ngx_str_t *value)
+{
+    uint64_t   bit;
+    ngx_int_t  rc;
 
     bit = (uint64_t) 1 << (f->bit + chunk);
 

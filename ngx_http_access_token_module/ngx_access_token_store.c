@@ -52,13 +52,15 @@ static ngx_int_t ngx_access_token_store_answer(ngx_access_token_call_t *call,
 static const ngx_str_t  ngx_access_token_no_text = ngx_null_string;
 
 
-void
-ngx_access_token_store_init(ngx_access_token_store_t *store)
+ngx_int_t
+ngx_access_token_store_init(ngx_access_token_store_t *store, ngx_pool_t *pool)
 {
     ngx_access_token_script_init();
 
     ngx_rbtree_init(&store->flights, &store->sentinel,
                     ngx_str_rbtree_insert_value);
+
+    return ngx_access_token_load_init(store, pool);
 }
 
 

@@ -120,6 +120,10 @@ ngx_access_token_usage_put_locked(ngx_access_token_zone_t *zone,
 
     if (to->time) {
         ngx_access_token_count(zone->counters->uses_lost);
+
+        if (to->time >= now) {
+            return;
+        }
     }
 
     ngx_memcpy(to->id, id, NGX_ACCESS_TOKEN_ID_LEN);

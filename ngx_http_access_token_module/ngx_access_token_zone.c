@@ -181,7 +181,9 @@ ngx_access_token_zone_power(size_t n)
 {
     uint32_t  power;
 
-    for (power = 4; power <= n / 2; power *= 2) { /* void */ }
+    for (power = 4; power <= n / 2 && power < 0x80000000; power *= 2) {
+        /* void */
+    }
 
     return power;
 }

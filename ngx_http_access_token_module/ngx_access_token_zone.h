@@ -51,6 +51,13 @@
 #define NGX_ACCESS_TOKEN_CHAIN_MAX   64         /* in a bucket, for a look-up */
 #define NGX_ACCESS_TOKEN_USE_WAYS    4
 
+/*
+ * A record is not moved if fewer than this part of the slots were moved since:
+ * a quarter of the records, if each has three slots.
+ */
+
+#define NGX_ACCESS_TOKEN_NEWEST      12
+
 
 /*
  * In the order of what a hit reads.  The first three cache lines will do for

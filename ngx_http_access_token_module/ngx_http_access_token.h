@@ -8,6 +8,7 @@
  *     ngx_http_access_token_module.c       directives, lifecycle
  *     ngx_http_access_token_conf.c         directives of locations
  *     ngx_http_access_token_conf_main.c    directives of the http level
+ *     ngx_http_access_token_conf_cache.c   and of these, the cache's
  *     ngx_http_access_token_access.c       the edge: ask and judge
  *     ngx_http_access_token_take.c         the token of a request
  *     ngx_http_access_token_refusal.c      the answer to one that is refused

@@ -475,7 +475,9 @@ ngx_http_access_token_init_store(ngx_conf_t *cf,
         amcf->redis.resolver_timeout = 30000;
     }
 
-    ngx_access_token_store_init(&amcf->store);
+    if (ngx_access_token_store_init(&amcf->store, cf->pool) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     amcf->zone.nextra = NGX_HTTP_ACCESS_TOKEN_COUNTERS;
 

@@ -144,6 +144,24 @@ ngx_redis_command_t *ngx_redis_send(ngx_redis_t *redis, const ngx_str_t *key,
 
 
 /*
+ * A command of which only the second word, its key, is another one each time:
+ * the rest is written once, into pool.  argv[1] is not looked at.  NGX_OK, or
+ * NGX_ERROR: no memory.  It is sent as by ngx_redis_send().
+ */
+
+typedef struct {
+    ngx_str_t                head;          /* bytes before the key */
+    ngx_str_t                tail;
+} ngx_redis_prepared_t;
+
+ngx_int_t ngx_redis_prepare(ngx_pool_t *pool, const ngx_str_t *argv,
+    ngx_uint_t argc, ngx_redis_prepared_t *prepared);
+ngx_redis_command_t *ngx_redis_send_prepared(ngx_redis_t *redis,
+    const ngx_redis_prepared_t *prepared, const ngx_str_t *key,
+    ngx_redis_handler_pt handler, void *data);
+
+
+/*
  * Runs a script: EVALSHA, and EVAL once if Redis does not know it.  Keys come
  * first in argv, nkeys of them (at least one: it decides the server).
  * Otherwise as ngx_redis_send().

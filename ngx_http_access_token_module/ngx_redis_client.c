@@ -175,6 +175,65 @@ ngx_redis_send(ngx_redis_t *redis, const ngx_str_t *key,
 }
 
 
+ngx_int_t
+ngx_redis_prepare(ngx_pool_t *pool, const ngx_str_t *argv, ngx_uint_t argc,
+    ngx_redis_prepared_t *prepared)
+{
+    size_t      size;
+    u_char     *p;
+    ngx_uint_t  i;
+
+    size = argv[0].len;
+
+    for (i = 2; i < argc; i++) {
+        size += argv[i].len;
+    }
+
+    p = ngx_pnalloc(pool, ngx_redis_command_len(argc, size));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    prepared->head.data = p;
+    p = ngx_redis_write_array(p, argc);
+    p = ngx_redis_write_bulk(p, &argv[0]);
+    prepared->head.len = p - prepared->head.data;
+
+    prepared->tail.data = p;
+
+    for (i = 2; i < argc; i++) {
+        p = ngx_redis_write_bulk(p, &argv[i]);
+    }
+
+    prepared->tail.len = p - prepared->tail.data;
+
+    return NGX_OK;
+}
+
+
+ngx_redis_command_t *
+ngx_redis_send_prepared(ngx_redis_t *redis,
+    const ngx_redis_prepared_t *prepared, const ngx_str_t *key,
+    ngx_redis_handler_pt handler, void *data)
+{
+    u_char               *p;
+    ngx_redis_command_t  *cmd;
+
+    cmd = ngx_redis_command(redis, prepared->head.len + prepared->tail.len
+                                   + ngx_redis_command_len(0, key->len),
+                            handler, data);
+    if (cmd == NULL) {
+        return NULL;
+    }
+
+    p = ngx_cpymem(cmd->pos, prepared->head.data, prepared->head.len);
+    p = ngx_redis_write_bulk(p, key);
+    p = ngx_cpymem(p, prepared->tail.data, prepared->tail.len);
+
+    return ngx_redis_submit(redis, cmd, p);
+}
+
+
 ngx_redis_command_t *
 ngx_redis_eval(ngx_redis_t *redis, const ngx_redis_script_t *script,
     ngx_uint_t nkeys, const ngx_str_t *argv, ngx_uint_t argc,

@@ -201,6 +201,10 @@ ok(Gateway::becomes(sub { refused(get($token)) }, 1),
 $api->call(POST => "$made->{path}/activate", @root);
 ok(is_cached($token), 'and an activation');
 
+redis_cmd('PING');
+$gateway->call(GET => '/worker');       # it has read what came before
+is_cached($token);
+
 redis_cmd('HSET', $key, 's', 'r');
 is(get($token), '200 HIT', 'a change past the API is not');
 redis_cmd('PUBLISH', 'at:inv', $key);

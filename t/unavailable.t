@@ -173,6 +173,7 @@ Content-Length: 120
 === TEST 6: what is wrong without Redis is refused without Redis
 --- http_config
     access_token_redis unix:$TEST_NGINX_HTML_DIR/none.sock;
+    access_token_cache off;
 --- config
     location = /t { access_token on; }
 --- request eval

@@ -429,6 +429,18 @@ class Clients {
     return tokens;
   }
 
+  /* Asks for each of them all the time, while readers wait for others. */
+  async hammer(edge, tokens, ms, random) {
+    const until = now() + ms;
+
+    await Promise.all(tokens.map(async (token) => {
+      while (now() < until && this.reads) {
+        await this.show(this.pools[edge], token, edge, 0, random);
+        await sleep(10);
+      }
+    }));
+  }
+
   /* They become bad, which this edge hears by its link alone. */
   async strike(edge, tokens, random) {
     const other = EDGES.find((e) => e !== edge);

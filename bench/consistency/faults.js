@@ -7,7 +7,6 @@
  *     unavailable   the answer may be 503
  *     lost          a request may get no answer
  *     closed        a connection may be closed between two requests
- *     past          changes are answered as of some time ago
  *
  * Two tracks run beside each other, one of faults at an edge and one of faults
  * of Redis, so that they meet.  Each deals its kinds like cards: all of them
@@ -209,12 +208,13 @@ const ofEdge = {
   },
 
   /*
-   * The links are late by more than half a lease, and silent just before what
-   * they carry would have come: a lease counted from when its message came, and
-   * not from when it was asked for, lasts too long.
+   * The links are late by nearly half a lease (above that nginx gives them up)
+   * and silent just before what they carry would have come: a lease counted
+   * from when its message came, and not from when it was asked for, lasts too
+   * long.  No command is answered any more, so nothing tells of the silence.
    */
   async 'late-link'(edge, random) {
-    const late = Math.round(0.6 * this.lease);
+    const late = Math.round(0.45 * this.lease);
     const tokens = await this.prepare(edge, random);
 
     await this.during('late-link', [edge], ['unavailable'], `${late} ms late`,
@@ -222,15 +222,15 @@ const ofEdge = {
         await this.proxy(edge, { do: 'delay', kind: 'link', up: 0, down: late },
                          fault);
         await sleep(2 * this.lease);
-        await this.clients.strike(edge, tokens, random);
-        await sleep(0.4 * this.lease);
-        await this.proxy(edge, { do: 'hole', kind: 'link', on: true },
-                         fault);
-        await sleep(1.8 * this.lease);
-        await this.proxy(edge, { do: 'delay', kind: 'link', up: 0, down: 0 },
-                         fault);
-        await this.proxy(edge, { do: 'hole', kind: 'link', on: false },
-                         fault);
+        await this.proxy(edge, { do: 'hole', kind: 'data', on: true }, fault);
+        await Promise.all([
+          this.clients.strike(edge, tokens, random),
+          sleep(0.4 * this.lease).then(() => this.proxy(
+            edge, { do: 'hole', kind: 'link', on: true }, fault)),
+          this.clients.hammer(edge, tokens, 1.8 * this.lease, random),
+        ]);
+        await this.proxy(edge, { do: 'delay', kind: 'link', up: 0, down: 0 });
+        await this.proxy(edge, { do: 'hole', kind: 'all', on: false });
       });
   },
 
@@ -418,7 +418,7 @@ const ofRedis = {
     const lasts = random.between(2.5 * this.lease, 4 * this.lease);
     const alone = random.chance(0.5);
 
-    await this.during('deposed', [edge], ['unavailable', 'past'],
+    await this.during('deposed', [edge], ['unavailable'],
       `${lasts | 0} ms, a ${alone ? 'primary' : 'replica'}`, async () => {
         await servers.isolate(alone);
         await this.proxy(edge, { do: 'route', to: servers.at('replica') });
@@ -430,11 +430,6 @@ const ofRedis = {
         await servers.rejoin(alone);
       });
   },
-};
-
-/* --- only if they are asked for ----------------------------------------- */
-
-const ofBoth = {
 
   /*
    * The replica becomes primary, and the old one does not know.  One worker of
@@ -476,9 +471,6 @@ const ofBoth = {
   },
 };
 
-Object.assign(ofRedis, ofBoth);
-
 const KINDS = [...Object.keys(ofEdge), ...Object.keys(ofRedis)];
-const USUAL = KINDS.filter((kind) => !ofBoth[kind]);
 
-module.exports = { Faults, KINDS, USUAL };
+module.exports = { Faults, KINDS };

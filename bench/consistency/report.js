@@ -92,7 +92,6 @@ function print(r, world) {
     `judged: an accept would have been wrong for ${counts.refusable}, a 401 `
       + `for ${counts.acceptable}, neither for ${counts.either}; of the first `
       + `two the cache answered ${counts.hits}; not judged: ${counts.unjudged}`,
-    `changes answered by a deposed edge, not judged: ${counts.deposed}`,
     `without a verdict, by a fault: ${counts.excused}, the last `
       + `${counts.recovery.toFixed(0)} ms after it; sent again after a `
       + `connection was closed: ${counts.retried}`,

@@ -35,7 +35,7 @@ class Run {
 
     const world = new World({
       lease, maxAge, margin: MARGIN, recovery: RECOVERY, settle: SETTLE,
-      slack: MARGIN, strict: settings.strict,
+      slack: MARGIN,
     });
     this.servers = new Servers({
       lease, maxAge, negative: NEGATIVE, untracked: settings.untracked,

@@ -28,7 +28,7 @@ class World {
     this.counts = {
       operations: {}, verdicts: {}, cache: {}, faults: {}, refusable: 0,
       acceptable: 0, either: 0, unjudged: 0, hits: 0, tokens: 0, excused: 0,
-      recovery: 0, stalls: 0, retried: 0, deposed: 0,
+      recovery: 0, stalls: 0, retried: 0,
     };
     this.workers = new Set();
   }
@@ -154,7 +154,7 @@ class World {
     const history = {
       ...token,
       reads: token.reads.filter((read) => !this.past(read)),
-      changes: [...this.changesOf(token),
+      changes: [...token.changes,
                 ...this.losses.filter((loss) => loss.end >= born)],
     };
 
@@ -169,34 +169,6 @@ class World {
       this.violate(rule, history, read || { ...change, begin: change.start });
     }
     this.delays.measure(history);
-  }
-
-  /*
-   * An edge that is left alone with the past may answer 404 for a token that
-   * came after, and 200 for a change that was made before: nothing is written
-   * then that could be refused.  With `strict` these are violations.
-   */
-  changesOf(token) {
-    if (this.rules.strict) {
-      return token.changes;
-    }
-    return token.changes.map((change) => {
-      const { kind, outcome, start } = change;
-      const past = excused({ ...change, begin: start }, 'past', this.faults, 0)
-                   !== null;
-
-      if (past && outcome === 'refused') {
-        this.counts.deposed++;
-        return null;
-      }
-      if (past && outcome === 'confirmed'
-          && (kind === 'revoke' || kind === 'activate'))
-      {
-        this.counts.deposed++;
-        return { ...change, outcome: 'unknown' };
-      }
-      return change;
-    }).filter(Boolean);
   }
 
   /* A worker at a Redis that is not in charge any more, and does not know. */

@@ -27,6 +27,7 @@ static void test_answer(void);
 static void test_connection(void);
 static void test_overflow(void);
 static void test_too_many(void);
+static void test_prepared(void);
 static void test_memory(void);
 static void test_count(void);
 static void test_latency(void);
@@ -66,6 +67,7 @@ main(void)
     test_connection();
     test_overflow();
     test_too_many();
+    test_prepared();
     test_memory();
     test_count();
     test_latency();
@@ -250,6 +252,63 @@ test_too_many(void)
     unit_fail_conn();
     tap_is(answers, NGX_REDIS_MAX_QUEUE + 1, "answers");
     tap_is(failures, NGX_REDIS_MAX_QUEUE, "failures");
+}
+
+
+static void
+test_prepared(void)
+{
+    size_t                len, n;
+    u_char                sent[128];
+    ngx_conf_t            cf;
+    ngx_uint_t            argc;
+    ngx_queue_t          *q;
+    ngx_redis_command_t  *cmd;
+    ngx_redis_prepared_t  prepared;
+
+    ngx_str_t  argv[] = {
+        ngx_string("HMGET"), ngx_string("a key"), ngx_string("h"),
+        ngx_string("p"), ngx_string("of thirteen b")
+    };
+
+    tap_test("a prepared command has the bytes of one that is not");
+
+    create();
+    cf.pool = ngx_create_pool(1024, ngx_cycle->log);
+
+    for (argc = 2; argc <= 5; argc++) {
+        tap_is(ngx_redis_prepare(cf.pool, argv, argc, &prepared), NGX_OK,
+               "prepare");
+
+        ngx_redis_send(redis, &argv[1], argv, argc, count_answer, NULL);
+
+        q = ngx_queue_head(&unit_conn->waiting);
+        cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+        len = cmd->last - cmd->pos;
+        ngx_memcpy(sent, cmd->pos, len);
+        unit_answer(&good);
+
+        for (n = 0; n < 2; n++) {
+            tap_ok(ngx_redis_send_prepared(redis, &prepared, &argv[1],
+                                           count_answer, NULL)
+                   != NULL, "sent");
+
+            q = ngx_queue_head(&unit_conn->waiting);
+            cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+
+            tap_is(cmd->last - cmd->pos, len, "bytes");
+            tap_ok(ngx_memcmp(sent, cmd->pos, len) == 0, "other bytes");
+            unit_answer(&good);
+        }
+    }
+
+    tap_is(answers, 12, "answers");
+
+    unit_fail_alloc(1);
+    tap_is(ngx_redis_prepare(cf.pool, argv, 5, &prepared), NGX_ERROR,
+           "without memory");
+
+    ngx_destroy_pool(cf.pool);
 }
 
 

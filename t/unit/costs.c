@@ -18,7 +18,7 @@
 
 
 static void test_flood(void);
-static void test_newest_quarter(void);
+static void test_newest(void);
 static void test_lock(void);
 static void test_memory(void);
 static void test_bounds(void);
@@ -46,7 +46,7 @@ main(void)
     pool = ngx_create_pool(0, NULL);
 
     test_flood();
-    test_newest_quarter();
+    test_newest();
     test_lock();
     test_memory();
     test_bounds();
@@ -117,7 +117,7 @@ test_flood(void)
 
 
 static void
-test_newest_quarter(void)
+test_newest(void)
 {
     uint64_t                  n;
     u_char                    id[NGX_ACCESS_TOKEN_ID_LEN];
@@ -144,14 +144,14 @@ test_newest_quarter(void)
     tap_is(find(10 + 3 * zone->nslots - 1), NGX_AGAIN, "an older one");
     end();
 
-    tap_test("one of the newest quarter is not moved, an older one is");
+    tap_test("one of the newest is not moved, an older one is");
 
     begin();
     put(1, 1, 10);
     unit_id(id, 1);
     slot = ngx_access_token_slots_find_locked(zone, id);
 
-    for (n = 0; n < zone->nslots / 4; n++) {
+    for (n = 0; n < zone->nslots / NGX_ACCESS_TOKEN_NEWEST; n++) {
         put(n + 10, n, 10);
         moves = zone->header->moves;
         find(1);
