@@ -445,11 +445,12 @@ ngx_access_token_cache_put(ngx_access_token_zone_t *zone, const u_char *id,
     ngx_uint_t                current;
     ngx_access_token_slot_t  *slot;
 
+    ngx_access_token_zone_lock(zone);
+
     if (!ngx_access_token_claimed(zone)) {
+        ngx_access_token_zone_unlock(zone);
         return NGX_DECLINED;
     }
-
-    ngx_access_token_zone_lock(zone);
 
     current = ngx_access_token_cache_current(zone, id, stamp);
 
