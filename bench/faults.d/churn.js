@@ -335,7 +335,8 @@ async function main() {
 
     figure(`worker ${i}: memory of its own, at the end`, own[own.length - 1],
            'kB');
-    bound(`worker ${i}: … has grown by`, growth(s, begin, 'own'), '%', GROWTH.own);
+    bound(`worker ${i}: … has grown by`,
+          growth(s, begin, 'own'), '%', GROWTH.own);
     bound(`worker ${i}: resident memory has grown by`,
           growth(s, begin, 'rss'), '%', GROWTH.rss);
     note(`in ten parts of the time: ${Array.from({ length: 10 }, (_, n) => (
