@@ -136,7 +136,7 @@ ngx_access_token_zone_layout(ngx_access_token_zone_t *zone, u_char *p,
     zone->uses = ngx_access_token_zone_take(&p, zone->nuses
                                           * sizeof(ngx_access_token_use_t));
 
-    zone->nabsents = ngx_access_token_zone_power(size / 16
+    zone->nabsents = ngx_access_token_zone_power(size / 14
                                          / sizeof(ngx_access_token_absent_t));
     zone->absents = ngx_access_token_zone_take(&p, zone->nabsents
                                         * sizeof(ngx_access_token_absent_t));
