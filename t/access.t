@@ -340,6 +340,9 @@ up
 
 
 === TEST 21: a denied address costs no look-up
+--- http_config
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_cache off;
 --- config
     location = /t {
         access_token on;

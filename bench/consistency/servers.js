@@ -423,11 +423,19 @@ class Servers {
       });
   }
 
-  /* The ports on this side of a process's TCP connections. */
+  /* The ports on this side of a process's TCP connections; it may be gone. */
   portsOf(pid) {
     const inodes = new Set();
+    let fds = [];
 
-    for (const fd of fs.readdirSync(`/proc/${pid}/fd`)) {
+    try {
+      fds = fs.readdirSync(`/proc/${pid}/fd`);
+    } catch (e) {
+      if (e.code !== 'ENOENT') {
+        throw e;
+      }
+    }
+    for (const fd of fds) {
       const socket = /^socket:\[(\d+)\]$/.exec(
         linkOf(`/proc/${pid}/fd/${fd}`));
 
