@@ -1,6 +1,6 @@
 # What two gateways answer while things go wrong is what the promises allow:
 # the checker of bench/consistency is right about histories made by hand, and
-# finds nothing in a minute of random changes and faults.
+# finds nothing in a minute of random changes and faults, nor in a failover.
 #
 # CONSISTENCY_SEED=n repeats a run, CONSISTENCY_SECONDS=n makes it shorter or
 # longer.
@@ -28,6 +28,9 @@ sub passes {
 }
 
 passes('the checker judges histories made by hand', "$dir/checker-test");
+
+passes("seed $seed: nor in a failover", "$dir/run", '--seconds', 15, '--seed',
+       $seed, '--faults', 'failover', '--max-age', '60s');
 
 my @lines = passes("seed $seed: no answer was wrong in $seconds s",
                    "$dir/run", '--seconds', $seconds, '--seed', $seed);

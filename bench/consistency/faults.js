@@ -430,12 +430,19 @@ const ofRedis = {
         await servers.rejoin(alone);
       });
   },
+};
+
+/* --- only if they are asked for ----------------------------------------- */
+
+const ofBoth = {
 
   /*
    * The replica becomes primary, and the old one does not know.  One worker of
    * an edge goes to the new one, another stays at the old one until that dies:
    * what it sees meanwhile, and puts into the zone that both use, is the past.
-   * Changes are made by way of the other edge alone.
+   * Changes are made by way of the other edge alone.  As long as both primaries
+   * take writes, whoever is held up on the way to the new one sees the past as
+   * well, so other faults do not go with it.
    */
   async failover(edge, random) {
     const { servers, clients } = this;
@@ -471,6 +478,9 @@ const ofRedis = {
   },
 };
 
-const KINDS = [...Object.keys(ofEdge), ...Object.keys(ofRedis)];
+Object.assign(ofRedis, ofBoth);
 
-module.exports = { Faults, KINDS };
+const KINDS = [...Object.keys(ofEdge), ...Object.keys(ofRedis)];
+const USUAL = KINDS.filter((kind) => !ofBoth[kind]);
+
+module.exports = { Faults, KINDS, USUAL };
