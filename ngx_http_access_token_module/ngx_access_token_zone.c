@@ -24,6 +24,7 @@ static ngx_int_t ngx_access_token_zone_layout(ngx_access_token_zone_t *zone,
     u_char *p, size_t size);
 static void *ngx_access_token_zone_take(u_char **p, size_t size);
 static uint32_t ngx_access_token_zone_power(size_t n);
+static void ngx_access_token_zone_enter(ngx_access_token_zone_t *zone);
 static void ngx_access_token_zone_empty(ngx_access_token_zone_t *zone);
 
 
@@ -201,13 +202,7 @@ ngx_access_token_zone_lock(ngx_access_token_zone_t *zone)
 {
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    if (zone->header->busy) {
-        ngx_access_token_zone_empty(zone);
-    }
-
-    zone->header->busy = 1;
-
-    ngx_memory_barrier();
+    ngx_access_token_zone_enter(zone);
 }
 
 
@@ -218,6 +213,17 @@ ngx_access_token_zone_trylock(ngx_access_token_zone_t *zone)
         return 0;
     }
 
+    ngx_access_token_zone_enter(zone);
+
+    return 1;
+}
+
+
+/* The lock was just taken; whoever left busy behind died with it. */
+
+static void
+ngx_access_token_zone_enter(ngx_access_token_zone_t *zone)
+{
     if (zone->header->busy) {
         ngx_access_token_zone_empty(zone);
     }
@@ -225,8 +231,6 @@ ngx_access_token_zone_trylock(ngx_access_token_zone_t *zone)
     zone->header->busy = 1;
 
     ngx_memory_barrier();
-
-    return 1;
 }
 
 
