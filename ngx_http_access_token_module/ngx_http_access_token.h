@@ -51,7 +51,7 @@
  * for all that have none of their own.
  */
 
-#define NGX_HTTP_ACCESS_TOKEN_API_ROUTES    16
+#define NGX_HTTP_ACCESS_TOKEN_API_ROUTES    17
 #define NGX_HTTP_ACCESS_TOKEN_API_STATUSES  15
 #define NGX_HTTP_ACCESS_TOKEN_COUNTERS                                        \
     (NGX_HTTP_ACCESS_TOKEN_API_ROUTES * NGX_HTTP_ACCESS_TOKEN_API_STATUSES)

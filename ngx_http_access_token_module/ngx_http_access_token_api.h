@@ -56,6 +56,7 @@ typedef enum {
     NGX_HTTP_ACCESS_TOKEN_API_TOKENS,           /* of an owner */
     NGX_HTTP_ACCESS_TOKEN_API_GROUPS,           /* of an organization */
     NGX_HTTP_ACCESS_TOKEN_API_ORGANIZATIONS,
+    NGX_HTTP_ACCESS_TOKEN_API_CALLER,           /* what is known of it */
     NGX_HTTP_ACCESS_TOKEN_API_SELF
 } ngx_http_access_token_api_right_e;
 
@@ -166,6 +167,11 @@ ngx_uint_t ngx_http_access_token_api_may(
     ngx_http_access_token_api_right_e right,
     const ngx_access_token_owner_t *owner);
 
+/* Leaves of equal grants the first one: a user may be given a role twice. */
+
+void ngx_http_access_token_api_distinct(
+    ngx_http_access_token_api_caller_t *caller);
+
 
 /* --- tokens ------------------------------------------------------------ */
 
@@ -188,6 +194,8 @@ ngx_int_t ngx_http_access_token_api_activate(
 ngx_int_t ngx_http_access_token_api_rotate(
     ngx_http_access_token_api_ctx_t *ctx);
 ngx_int_t ngx_http_access_token_api_delete(
+    ngx_http_access_token_api_ctx_t *ctx);
+ngx_int_t ngx_http_access_token_api_get_caller(
     ngx_http_access_token_api_ctx_t *ctx);
 
 
@@ -294,6 +302,11 @@ ngx_int_t ngx_http_access_token_api_json_tokens(
 ngx_int_t ngx_http_access_token_api_json_groups(
     ngx_http_access_token_api_ctx_t *ctx);
 ngx_int_t ngx_http_access_token_api_json_organizations(
+    ngx_http_access_token_api_ctx_t *ctx);
+
+/* ctx->caller, and the maximum lifetime. */
+
+ngx_int_t ngx_http_access_token_api_json_caller(
     ngx_http_access_token_api_ctx_t *ctx);
 
 /* RFC 9457. */

@@ -48,6 +48,9 @@ static ngx_uint_t ngx_http_access_token_api_covers(
     const ngx_http_access_token_api_grant_t *grant,
     ngx_http_access_token_api_right_e right,
     const ngx_access_token_owner_t *owner);
+static ngx_uint_t ngx_http_access_token_api_same_grant(
+    const ngx_http_access_token_api_grant_t *one,
+    const ngx_http_access_token_api_grant_t *two);
 
 
 typedef struct {
@@ -554,8 +557,10 @@ ngx_http_access_token_api_actor(ngx_http_access_token_api_ctx_t *ctx,
  *     groups of O         yes    yes            no            its own no
  *     organizations       yes    its own        no            no      no
  *     self                no     yes            yes           yes     yes
+ *     caller              yes    yes            yes           yes     yes
  *
- * "Its own" of the lists is theirs to see to.
+ * "Its own" of the lists is theirs to see to.  Caller is for an identity
+ * without any role too.
  */
 
 ngx_uint_t
@@ -569,6 +574,10 @@ ngx_http_access_token_api_may(
 
     if (right == NGX_HTTP_ACCESS_TOKEN_API_SELF) {
         return caller->token != NULL;
+    }
+
+    if (right == NGX_HTTP_ACCESS_TOKEN_API_CALLER) {
+        return caller->root || caller->token != NULL || caller->identity;
     }
 
     if (caller->root) {
@@ -624,4 +633,42 @@ ngx_http_access_token_api_covers(
     default:
         return 0;
     }
+}
+
+
+void
+ngx_http_access_token_api_distinct(ngx_http_access_token_api_caller_t *caller)
+{
+    ngx_uint_t                          i, k, n;
+    ngx_http_access_token_api_grant_t  *grants;
+
+    grants = caller->grants.elts;
+    n = 0;
+
+    for (i = 0; i < caller->grants.nelts; i++) {
+
+        for (k = 0; k < n; k++) {
+            if (ngx_http_access_token_api_same_grant(&grants[k], &grants[i])) {
+                break;
+            }
+        }
+
+        if (k == n) {
+            grants[n++] = grants[i];
+        }
+    }
+
+    caller->grants.nelts = n;
+}
+
+
+static ngx_uint_t
+ngx_http_access_token_api_same_grant(
+    const ngx_http_access_token_api_grant_t *one,
+    const ngx_http_access_token_api_grant_t *two)
+{
+    return one->admin == two->admin
+           && ngx_access_token_same(&one->owner.organization,
+                                    &two->owner.organization)
+           && ngx_access_token_same(&one->owner.group, &two->owner.group);
 }

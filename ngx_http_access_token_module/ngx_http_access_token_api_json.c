@@ -6,7 +6,7 @@
  *
  * In: a body is checked for depth before jansson sees it, which goes down by
  * recursion; then each of its members is handed to api_members.c.  Out: tokens,
- * pages and problems become ctx->reply.
+ * pages, the caller and problems become ctx->reply.
  *
  * What always holds: no json_t outlives the function that made it.  A token's
  * string is in jansson's memory only while it is written to the reply, and is
@@ -31,6 +31,10 @@ static json_t *ngx_http_access_token_api_json_record(
     const ngx_access_token_t *t);
 static json_t *ngx_http_access_token_api_json_user(
     const ngx_access_token_t *t);
+static json_t *ngx_http_access_token_api_json_roles(
+    const ngx_array_t *grants);
+static json_t *ngx_http_access_token_api_json_role(
+    const ngx_http_access_token_api_grant_t *grant);
 static json_t *ngx_http_access_token_api_json_string(const ngx_str_t *text);
 static json_t *ngx_http_access_token_api_json_time(time_t t);
 static void ngx_http_access_token_api_json_wipe(json_t *json);
@@ -362,6 +366,35 @@ ngx_http_access_token_api_json_organizations(
 
 
 ngx_int_t
+ngx_http_access_token_api_json_caller(ngx_http_access_token_api_ctx_t *ctx)
+{
+    time_t                               max;
+    const char                          *kind;
+    ngx_http_access_token_api_caller_t  *caller;
+
+    caller = &ctx->caller;
+    max = ctx->main->max_lifetime;
+
+    if (caller->root) {
+        kind = "root";
+
+    } else {
+        kind = caller->token ? "access_token" : "identity";
+    }
+
+    return ngx_http_access_token_api_json_write(ctx,
+               json_pack("{s:o, s:s, s:o, s:o}",
+                   "name",
+                   ngx_http_access_token_api_json_string(&caller->actor),
+                   "kind", kind,
+                   "roles",
+                   ngx_http_access_token_api_json_roles(&caller->grants),
+                   "max_lifetime_seconds",
+                   max ? json_integer(max) : json_null()));
+}
+
+
+ngx_int_t
 ngx_http_access_token_api_json_problem(ngx_http_access_token_api_ctx_t *ctx,
     ngx_uint_t status, const ngx_str_t *title)
 {
@@ -493,6 +526,56 @@ ngx_http_access_token_api_json_user(const ngx_access_token_t *t)
     return json_pack("{s:o, s:o}",
         "id", ngx_http_access_token_api_json_string(&t->technical_user),
         "username", ngx_http_access_token_api_json_string(&name));
+}
+
+
+static json_t *
+ngx_http_access_token_api_json_roles(const ngx_array_t *grants)
+{
+    json_t                                   *roles;
+    ngx_uint_t                                i;
+    const ngx_http_access_token_api_grant_t  *grant;
+
+    roles = json_array();
+    if (roles == NULL) {
+        return NULL;
+    }
+
+    grant = grants->elts;
+
+    for (i = 0; i < grants->nelts; i++) {
+        if (json_array_append_new(roles,
+                           ngx_http_access_token_api_json_role(&grant[i]))
+            != 0)
+        {
+            json_decref(roles);
+            return NULL;
+        }
+    }
+
+    return roles;
+}
+
+
+static json_t *
+ngx_http_access_token_api_json_role(
+    const ngx_http_access_token_api_grant_t *grant)
+{
+    json_t                          *group;
+    const ngx_access_token_owner_t  *owner;
+
+    owner = &grant->owner;
+
+    group = owner->group.len
+            ? ngx_http_access_token_api_json_string(&owner->group)
+            : json_null();
+
+    return json_pack("{s:s+, s:o, s:o}",
+        "role", owner->group.len ? "group" : "organization",
+                grant->admin ? "_admin" : "_user",
+        "organization",
+            ngx_http_access_token_api_json_string(&owner->organization),
+        "group", group);
 }
 
 

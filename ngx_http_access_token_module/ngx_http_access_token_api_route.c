@@ -90,6 +90,10 @@ static const ngx_http_access_token_api_route_t
       NGX_HTTP_ACCESS_TOKEN_API_TOKENS,
       NULL, ngx_http_access_token_api_rotate, NULL, NULL },
 
+    { ngx_string("/caller"),
+      NGX_HTTP_ACCESS_TOKEN_API_CALLER,
+      ngx_http_access_token_api_get_caller, NULL, NULL, NULL },
+
     { ngx_string("/self"),
       NGX_HTTP_ACCESS_TOKEN_API_SELF,
       ngx_http_access_token_api_get, NULL,

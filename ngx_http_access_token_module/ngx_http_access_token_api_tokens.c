@@ -572,6 +572,18 @@ ngx_http_access_token_api_await_delete(ngx_http_access_token_api_ctx_t *ctx)
 }
 
 
+/* All of it is known by now: Redis is not asked again. */
+
+ngx_int_t
+ngx_http_access_token_api_get_caller(ngx_http_access_token_api_ctx_t *ctx)
+{
+    ngx_http_access_token_api_distinct(&ctx->caller);
+
+    return ngx_http_access_token_api_json_caller(ctx) == NGX_OK
+           ? NGX_HTTP_OK : NGX_ERROR;
+}
+
+
 /* The store was asked, and rc is what it said: wait for the answer. */
 
 static ngx_int_t
