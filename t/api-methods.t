@@ -23,6 +23,7 @@ our @Routes = (
     ["$GroupToken/revoke"                           => 'POST'],
     ["$GroupToken/activate"                         => 'POST'],
     ["$GroupToken/rotate"                           => 'POST'],
+    ['/caller'                                      => 'GET, HEAD'],
     ['/self'                                        => 'GET, HEAD, DELETE'],
     ['/self/revoke'                                 => 'POST'],
     ['/self/rotate'                                 => 'POST'],

@@ -179,6 +179,37 @@ for my $caller (sort keys %caller) {
 }
 
 
+# Who is known is told what is known of it; that gives no rights.
+
+my %known = (
+    root                                => '',
+    'token of an organization admin'    => 'organization_admin:acme',
+    'token of an organization user'     => 'organization_user:acme',
+    'token of an group admin'           => 'group_admin:acme/dev',
+    'token of an group user'            => 'group_user:acme/dev',
+    'identity of an organization admin' => 'organization_admin:acme',
+    'identity of an organization user'  => 'organization_user:acme',
+    'identity of a group admin'         => 'group_admin:acme/dev',
+    'identity of a group user'          => 'group_user:acme/dev',
+    'identity without roles'            => '',
+    'identity with several roles'
+        => 'group_admin:acme/ops organization_user:umbrella '
+           . 'group_admin:umbrella/dev',
+);
+
+for my $caller (sort keys %caller) {
+    my $response = $gateway->call(GET => '/api/caller', @{ $caller{$caller} });
+    my @roles = map { "$_->{role}:" . join '/', grep { defined }
+                                      @$_{qw(organization group)} }
+                @{ $response->{json}{roles} };
+
+    is("$response->{status} @roles", "200 $known{$caller}",
+       "$caller is told its roles: $known{$caller}");
+}
+
+is(status(GET => '/api/caller'), 401, 'nobody is told nothing');
+
+
 # A token is found only where it belongs, whatever its manager may do elsewhere.
 
 my @admin = @{ $caller{'token of an organization admin'} };

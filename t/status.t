@@ -237,6 +237,8 @@ my @calls = (
      409],
     [GET     => '/api/organizations/acme/groups', [@root],
      '/organizations/{o}/groups', 200],
+    [GET     => '/api/caller', [@root], '/caller', 200],
+    [GET     => '/api/caller', [bearer => 'rubbish'], '/caller', 401],
     [GET     => '/api/self', [bearer => $token], '/self', 200],
     [GET     => '/api/no/such/path', [@root], 'unknown', 404],
     [GET     => '/api/%6frganizations', [@root], 'unknown', 404],
