@@ -231,7 +231,12 @@ async function everyOperation(admin, absent) {
     await call(o.id, { params, body, as: [as[0], `${as[1]}, ${as[1]}`],
                        expect: 400, name: 'two credentials' });
 
-    if (self) {
+    if (o.id === 'getCaller') {
+      await call(o.id, {
+        expect: 403, name: 'an identity whose name is too long',
+        as: ['X-Test-User', 'x'.repeat(124)],
+      });
+    } else if (self) {
       await call(o.id, { body, expect: 403, name: 'root presents no token' });
       await call(o.id, {
         body, expect: 403, name: 'an identity presents no token',
@@ -639,6 +644,42 @@ async function actors(admin) {
   });
 }
 
+/* What callers are told: the kinds, the roles, null where null may be. */
+
+async function callers(tokens) {
+  const schema = spec.doc.components.schemas.Caller;
+  const roles = spec.doc.components.schemas.Role.enum;
+  const role = (name) => ({ role: name, organization: 'acme',
+                            group: /^group/.test(name) ? 'dev' : null });
+  const list = roles.map((name) =>
+    `${name}:acme${/^group/.test(name) ? '/dev' : ''}`).join(' ');
+  const year = 365 * 86400;
+  const cases = [
+    ['root', 'root', asRoot(), []],
+    ...tokens.map((t) => [`token:${t.id}`, 'access_token', bearer(t.token),
+                          [role(t.role)]]),
+    ['user:alice', 'identity',
+     ['X-Test-User', 'alice', 'X-Test-Roles', `${list} reader ${list}`],
+     roles.map(role)],
+    ['user:bob', 'identity', ['X-Test-User', 'bob'], []],
+  ];
+
+  for (const [server, max] of [['nginx', year], ['unlimited', null]]) {
+    for (const [name, kind, as, has] of cases) {
+      const told = await call('getCaller', { server, as, expect: 200,
+                                             name: `${name} at ${server}` });
+      const want = JSON.stringify({ name, kind, roles: has,
+                                    max_lifetime_seconds: max });
+      ok(told.text === `${want}\n`, `getCaller: ${name} is told so`,
+         [told.text, want]);
+    }
+  }
+
+  const kinds = new Set(cases.map((c) => c[1]));
+  ok(schema.properties.kind.enum.every((kind) => kinds.has(kind)),
+     'getCaller: every kind was seen', [...kinds]);
+}
+
 async function withoutLimit() {
   const made = await call('createGroupToken', {
     server: 'unlimited', body: { name: 'for ever', expires_at: null },
@@ -668,9 +709,12 @@ async function withoutRedis(admin, redis) {
 
     await call(o.id, {
       params: { id: admin.id }, body, expect: 503, name: 'without Redis',
-      as: o.path.startsWith('/self') ? bearer(admin.token) : asRoot(),
+      as: o.path.startsWith('/self') || o.id === 'getCaller'
+        ? bearer(admin.token) : asRoot(),
     });
   }
+
+  await call('getCaller', { expect: 200, name: 'root, without Redis' });
 }
 
 
@@ -840,6 +884,8 @@ async function main() {
 
   await owners();
   await actors(admin);
+  await callers([admin, group, await create('Organization'),
+                 await create('Group')]);
   await withoutLimit();
   await lastUse(admin);
   await checkUsers(admin);
