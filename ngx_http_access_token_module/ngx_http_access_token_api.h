@@ -80,7 +80,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_str_t                            actor;     /* for the audit */
+    ngx_str_t                            actor;     /* as the audit names it */
     ngx_array_t                          grants;    /* …_grant_t */
     const ngx_access_token_t            *token;     /* presented, or NULL */
     unsigned                             root:1;
@@ -167,7 +167,10 @@ ngx_uint_t ngx_http_access_token_api_may(
     ngx_http_access_token_api_right_e right,
     const ngx_access_token_owner_t *owner);
 
-/* Leaves of equal grants the first one: a user may be given a role twice. */
+/*
+ * Leaves of equal grants the first one: a user may be given a role twice.
+ * Rights need it not, and it compares each with each.
+ */
 
 void ngx_http_access_token_api_distinct(
     ngx_http_access_token_api_caller_t *caller);
@@ -304,7 +307,7 @@ ngx_int_t ngx_http_access_token_api_json_groups(
 ngx_int_t ngx_http_access_token_api_json_organizations(
     ngx_http_access_token_api_ctx_t *ctx);
 
-/* ctx->caller, and the maximum lifetime. */
+/* ctx->caller, and the maximum lifetime in seconds; 0, none: null. */
 
 ngx_int_t ngx_http_access_token_api_json_caller(
     ngx_http_access_token_api_ctx_t *ctx);

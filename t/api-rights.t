@@ -207,7 +207,7 @@ for my $caller (sort keys %caller) {
        "$caller is told its roles: $known{$caller}");
 }
 
-is(status(GET => '/api/caller'), 401, 'nobody is told nothing');
+is(status(GET => '/api/caller'), 401, 'who is nobody is told nothing');
 
 
 # A token is found only where it belongs, whatever its manager may do elsewhere.
