@@ -3,7 +3,7 @@
  */
 
 import { announce, h } from './dom.js';
-import { home, isAdmin, ownerLink } from './owner.js';
+import { home, ownerLink, tabsOf } from './owner.js';
 import { currentRoute, findRoute, replacePage } from './router.js';
 import { end, session } from './session.js';
 import { organizationsPage } from './views/owners.js';
@@ -20,10 +20,10 @@ const ownerTab = (tab) => (owner, signal) => ownerPage(owner, tab, signal);
 const ROUTES = [
   ['', () => another(home(session.caller))],
   ['organizations', (owner, signal) => organizationsPage(signal)],
-  ['organizations/{organization}', firstTab],
+  ['organizations/{organization}', mainTab],
   ['organizations/{organization}/groups', ownerTab('groups')],
   ['organizations/{organization}/access-tokens', ownerTab('access-tokens')],
-  ['organizations/{organization}/groups/{group}', firstTab],
+  ['organizations/{organization}/groups/{group}', mainTab],
   ['organizations/{organization}/groups/{group}/access-tokens',
    ownerTab('access-tokens')],
 ];
@@ -53,10 +53,8 @@ function routed() {
   return page(owner, left.signal);
 }
 
-function firstTab(owner) {
-  return another(ownerLink(owner,
-    owner.group || isAdmin(session.caller, owner) ? 'access-tokens'
-                                                  : 'groups'));
+function mainTab(owner) {
+  return another(ownerLink(owner, tabsOf(session.caller, owner).at(-1)));
 }
 
 function another(link) {

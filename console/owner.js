@@ -30,6 +30,12 @@ export function isAdmin(caller, { organization, group }) {
     && (!grant.group || grant.group === group));
 }
 
+/* The tabs of its page that a caller may see. */
+export function tabsOf(caller, owner) {
+  return [...owner.group ? [] : ['groups'],
+          ...owner.group || isAdmin(caller, owner) ? ['access-tokens'] : []];
+}
+
 /* Where a caller wants to be first. */
 export function home(caller) {
   const owners = adminRoles(caller);

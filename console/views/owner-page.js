@@ -4,7 +4,7 @@
  */
 
 import { h } from '../dom.js';
-import { isAdmin, ownerLink, ownerName } from '../owner.js';
+import { ownerLink, ownerName, tabsOf } from '../owner.js';
 import { session } from '../session.js';
 import { groupsTab } from './owners.js';
 import { tokensTab } from './tokens.js';
@@ -15,8 +15,7 @@ const TABS = {
 };
 
 export function ownerPage(owner, tab, signal) {
-  const tabs = Object.keys(TABS).filter((name) => (name === 'groups'
-    ? !owner.group : owner.group || isAdmin(session.caller, owner)));
+  const tabs = tabsOf(session.caller, owner);
 
   return {
     title: `${TABS[tab][0]} · ${ownerName(owner)}`,

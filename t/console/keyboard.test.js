@@ -57,6 +57,18 @@ const press = (page, ...keys) => keys.reduce(
   (before, key) => before.then(() => page.keyboard.press(key)),
   Promise.resolve());
 
+/* From its status button, which has the focus. */
+
+async function deleteByKeys(page, name) {
+  await press(page, 'Enter');
+  await becomes(() => focused(page), 'menuitem Revoke Token');
+  await press(page, 'End', 'Enter');
+  await sees(dialog(page, 'Delete Token'));
+  await tabTo(page, 'button Delete');
+  await press(page, 'Enter');
+  await becomes(() => row(page, name).count(), 0);
+}
+
 story({}, (test) => {
   test('sign in, create, copy, revoke, activate, rotate, delete, sign out',
        async ({ gateway, open }) => {
@@ -131,13 +143,7 @@ story({}, (test) => {
                        'button Active, actions for by keys');
 
          /* delete */
-         await press(page, 'Enter');
-         await becomes(() => focused(page), 'menuitem Revoke Token');
-         await press(page, 'End', 'Enter');
-         await sees(dialog(page, 'Delete Token'));
-         await tabTo(page, 'button Delete');
-         await press(page, 'Enter');
-         await becomes(() => row(page, 'by keys').count(), 0);
+         await deleteByKeys(page, 'by keys');
          await becomes(() => announcements(page).textContent(),
                        /by keys.*deleted/);
          await becomes(() => focused(page),
@@ -187,13 +193,7 @@ story({}, (test) => {
 
          await sees(row(page, 'second'));
          await status(page, 'second').focus();
-         await press(page, 'Enter');
-         await becomes(() => focused(page), 'menuitem Revoke Token');
-         await press(page, 'End', 'Enter');
-         await sees(dialog(page, 'Delete Token'));
-         await tabTo(page, 'button Delete');
-         await press(page, 'Enter');
-         await becomes(() => row(page, 'second').count(), 0);
+         await deleteByKeys(page, 'second');
          await becomes(() => focused(page), 'button Active, actions for third');
        });
 

@@ -45,6 +45,29 @@ async function elsewhere(browser, host, body, cookies = []) {
 
 /* A browser that shows an answer of the API as a page looks for an icon. */
 
+/* An admin that is no longer one, whose two changes await their 401. */
+
+async function twoRefused(gateway, open, owner, options = {}) {
+  for (const name of ['one', 'two']) {
+    await gateway.create(owner, { name });
+  }
+  const admin = await gateway.create(owner, { admin: true });
+  const page = await open({ as: admin.token, ...options });
+  const post = { gateway, method: 'POST', sent: true };
+
+  await showsStatus(page, 'one', 'Active');
+  await gateway.api('POST', `${admin.path}/revoke`);
+  page.watch.expect(401, /revoke$/);
+  const last = await hold(page, '**/revoke', post);
+  const first = await hold(page, '**/revoke', post);
+
+  await choose(page, 'one', 'Revoke');
+  await choose(page, 'two', 'Revoke');
+  await Promise.all([first.come(), last.come()]);
+
+  return { page, first, last };
+}
+
 story({ errors: [/favicon\.ico/] }, (test) => {
   test('a remembered credential is forgotten when another signs in unticked',
        async ({ gateway, open }) => {
@@ -125,22 +148,9 @@ story({ errors: [/favicon\.ico/] }, (test) => {
 
   test('a late 401 does not end the session that was begun meanwhile',
        async ({ gateway, open }) => {
-         for (const name of ['one', 'two']) {
-           await gateway.create('acme/late', { name });
-         }
-         const admin = await gateway.create('acme/late', { admin: true });
+         const { page, first, last } = await twoRefused(
+           gateway, open, 'acme/late', { remember: true });
          const next = await gateway.create('acme/late', { admin: true });
-         const page = await open({ as: admin.token, remember: true });
-         const post = { gateway, method: 'POST', sent: true };
-
-         await showsStatus(page, 'one', 'Active');
-         await gateway.api('POST', `${admin.path}/revoke`);
-         page.watch.expect(401, /revoke$/);
-         const last = await hold(page, '**/revoke', post);
-         const first = await hold(page, '**/revoke', post);
-         await choose(page, 'one', 'Revoke');
-         await choose(page, 'two', 'Revoke');
-         await Promise.all([first.come(), last.come()]);
 
          first.release();
          await sees(heading(page, 'Sign in'));
@@ -158,21 +168,9 @@ story({ errors: [/favicon\.ico/] }, (test) => {
 
   test('a late 401 does not take away what is typed at the sign-in page',
        async ({ gateway, open }) => {
-         for (const name of ['one', 'two']) {
-           await gateway.create('acme/typed', { name });
-         }
-         const admin = await gateway.create('acme/typed', { admin: true });
-         const page = await open({ as: admin.token });
-         const post = { gateway, method: 'POST', sent: true };
+         const { page, first, last } = await twoRefused(
+           gateway, open, 'acme/typed');
 
-         await showsStatus(page, 'one', 'Active');
-         await gateway.api('POST', `${admin.path}/revoke`);
-         page.watch.expect(401, /revoke$/);
-         const last = await hold(page, '**/revoke', post);
-         const first = await hold(page, '**/revoke', post);
-         await choose(page, 'one', 'Revoke');
-         await choose(page, 'two', 'Revoke');
-         await Promise.all([first.come(), last.come()]);
          first.release();
          await credential(page).fill('half of');
          const answer = page.waitForResponse('**/revoke');
