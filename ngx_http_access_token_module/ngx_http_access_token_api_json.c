@@ -36,6 +36,7 @@ static json_t *ngx_http_access_token_api_json_roles(
 static json_t *ngx_http_access_token_api_json_role(
     const ngx_http_access_token_api_grant_t *grant);
 static json_t *ngx_http_access_token_api_json_string(const ngx_str_t *text);
+static json_t *ngx_http_access_token_api_json_nullable(const ngx_str_t *text);
 static json_t *ngx_http_access_token_api_json_time(time_t t);
 static void ngx_http_access_token_api_json_wipe(json_t *json);
 static ngx_int_t ngx_http_access_token_api_json_page(
@@ -444,7 +445,7 @@ ngx_http_access_token_api_json_record(const ngx_access_token_t *t)
 {
     ngx_str_t    id;
     const char  *level, *status;
-    json_t      *description, *group, *revoked_at, *revoked_by;
+    json_t      *revoked_at, *revoked_by;
 
     id.data = (u_char *) t->id;
     id.len = NGX_ACCESS_TOKEN_ID_LEN;
@@ -466,26 +467,21 @@ ngx_http_access_token_api_json_record(const ngx_access_token_t *t)
         break;
     }
 
-    description = t->description.len
-                  ? ngx_http_access_token_api_json_string(&t->description)
-                  : json_null();
-    group = t->owner.group.len
-            ? ngx_http_access_token_api_json_string(&t->owner.group)
-            : json_null();
     revoked_at = ngx_http_access_token_api_json_time(t->revoked
                                                      ? t->revoked_at : 0);
-    revoked_by = (t->revoked && t->revoked_by.len)
-                 ? ngx_http_access_token_api_json_string(&t->revoked_by)
+    revoked_by = t->revoked
+                 ? ngx_http_access_token_api_json_nullable(&t->revoked_by)
                  : json_null();
 
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:s+, s:b, s:s, s:o,"
                      " s:o, s:o, s:o, s:o, s:o, s:o}",
         "id", ngx_http_access_token_api_json_string(&id),
         "name", ngx_http_access_token_api_json_string(&t->name),
-        "description", description,
+        "description",
+            ngx_http_access_token_api_json_nullable(&t->description),
         "organization",
             ngx_http_access_token_api_json_string(&t->owner.organization),
-        "group", group,
+        "group", ngx_http_access_token_api_json_nullable(&t->owner.group),
         "level", level,
         "role", level, t->admin ? "_admin" : "_user",
         "admin", (int) t->admin,
@@ -561,21 +557,16 @@ static json_t *
 ngx_http_access_token_api_json_role(
     const ngx_http_access_token_api_grant_t *grant)
 {
-    json_t                          *group;
     const ngx_access_token_owner_t  *owner;
 
     owner = &grant->owner;
-
-    group = owner->group.len
-            ? ngx_http_access_token_api_json_string(&owner->group)
-            : json_null();
 
     return json_pack("{s:s+, s:o, s:o}",
         "role", owner->group.len ? "group" : "organization",
                 grant->admin ? "_admin" : "_user",
         "organization",
             ngx_http_access_token_api_json_string(&owner->organization),
-        "group", group);
+        "group", ngx_http_access_token_api_json_nullable(&owner->group));
 }
 
 
@@ -596,6 +587,16 @@ ngx_http_access_token_api_json_string(const ngx_str_t *text)
     json = json_stringn((char *) text->data, text->len);
 
     return json ? json : json_null();
+}
+
+
+/* null for an empty text. */
+
+static json_t *
+ngx_http_access_token_api_json_nullable(const ngx_str_t *text)
+{
+    return text->len ? ngx_http_access_token_api_json_string(text)
+                     : json_null();
 }
 
 
