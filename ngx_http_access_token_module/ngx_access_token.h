@@ -425,6 +425,9 @@ typedef struct {
     ngx_str_t                     token_prefix; /* "at", without the "_" */
     ngx_access_token_zone_t      *zone;         /* NULL: nothing is used */
     ngx_access_token_lease_t     *lease;        /* NULL: nothing is cached */
+    ngx_uint_t                    wait_replicas;    /* that are to have a
+                                                   change; 0: it is not asked */
+    ngx_msec_t                    wait_time;        /* how long, at most */
 
     /* of load.c: HMGET of the first fields, of all */
     ngx_redis_prepared_t          read_first;

@@ -8,6 +8,7 @@
  *     ngx_http_access_token_module.c       directives, lifecycle
  *     ngx_http_access_token_conf.c         directives of locations
  *     ngx_http_access_token_conf_main.c    directives of the http level
+ *     ngx_http_access_token_conf_redis.c   access_token_redis
  *     ngx_http_access_token_conf_cache.c   and of these, the cache's
  *     ngx_http_access_token_access.c       the edge: ask and judge
  *     ngx_http_access_token_take.c         the token of a request
@@ -151,6 +152,14 @@ ngx_uint_t ngx_http_access_token_conf_param(ngx_str_t *arg, const char *name,
 
 char *ngx_http_access_token_conf_bad(ngx_conf_t *cf, ngx_str_t *value,
     const char *mend);
+
+/*
+ * Reads a whole file, named as nginx names files, into text, in cf->pool.  A
+ * secret that all users of the system can read is worth a warning.
+ */
+
+char *ngx_http_access_token_conf_read_file(ngx_conf_t *cf, ngx_str_t *path,
+    ngx_str_t *text, ngx_uint_t secret);
 
 
 /* --- access ------------------------------------------------------------ */

@@ -2,10 +2,10 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * The arguments of the directives of the http level: where Redis is, what
- * tokens look like, and who is root.  As in ngx_http_access_token_conf.c,
- * whatever is wrong is found when the configuration is read.  Files are read
- * then too, by the master, which may read what its workers may not.
+ * The arguments of the directives of the http level: what tokens look like,
+ * and who is root.  As in ngx_http_access_token_conf.c, whatever is wrong is
+ * found when the configuration is read.  Files are read then too, by the
+ * master, which may read what its workers may not.
  */
 
 
@@ -13,247 +13,13 @@
 
 
 #define NGX_HTTP_ACCESS_TOKEN_FILE_MAX        65536
-#define NGX_HTTP_ACCESS_TOKEN_KEY_PREFIX_MAX  32
 #define NGX_HTTP_ACCESS_TOKEN_LIFETIME_MIN    60
 
 
-static char *ngx_http_access_token_conf_one_redis(ngx_conf_t *cf,
-    ngx_http_access_token_main_conf_t *amcf, ngx_str_t *value,
-    ngx_str_t *password_file);
-static char *ngx_http_access_token_conf_key_prefix(ngx_conf_t *cf,
-    ngx_http_access_token_main_conf_t *amcf, ngx_str_t *value);
-static char *ngx_http_access_token_conf_password(ngx_conf_t *cf,
-    ngx_http_access_token_main_conf_t *amcf, ngx_str_t *path);
 static char *ngx_http_access_token_conf_one_root(ngx_conf_t *cf,
     ngx_array_t *root, ngx_str_t *line);
 static ngx_int_t ngx_http_access_token_conf_hex(u_char ch);
 static ngx_uint_t ngx_http_access_token_conf_of_nothing(const u_char *digest);
-static char *ngx_http_access_token_conf_read_file(ngx_conf_t *cf,
-    ngx_str_t *path, ngx_str_t *text, ngx_uint_t secret);
-
-
-/*
- * access_token_redis address [user=] [password_file=] [db=] [prefix=]
- *                    [connect_timeout=] [timeout=]
- */
-
-char *
-ngx_http_access_token_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_access_token_main_conf_t *amcf = conf;
-
-    char        *rv;
-    ngx_str_t   *value, password_file;
-    ngx_uint_t   i;
-
-    if (amcf->redis.address.data) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    amcf->redis.address = value[1];
-    amcf->redis.db = NGX_CONF_UNSET_UINT;
-    amcf->redis.connect_timeout = NGX_CONF_UNSET_MSEC;
-    amcf->redis.timeout = NGX_CONF_UNSET_MSEC;
-
-    ngx_str_null(&password_file);
-
-    for (i = 2; i < cf->args->nelts; i++) {
-        rv = ngx_http_access_token_conf_one_redis(cf, amcf, &value[i],
-                                                  &password_file);
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    ngx_conf_init_uint_value(amcf->redis.db, 0);
-    ngx_conf_init_msec_value(amcf->redis.connect_timeout, 1000);
-    ngx_conf_init_msec_value(amcf->redis.timeout, 500);
-
-    if (amcf->store.key_prefix.data == NULL) {
-        ngx_str_set(&amcf->store.key_prefix, "at:");
-    }
-
-    if (amcf->redis.user.len && password_file.len == 0) {
-        return "has \"user=\" without \"password_file=\": "
-               "name the file with the password of that user";
-    }
-
-    if (password_file.len) {
-        rv = ngx_http_access_token_conf_password(cf, amcf, &password_file);
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    /* an "=" is a parameter in the wrong place, a "/" that of a URL */
-
-    if (value[1].len
-        && !ngx_strlchr(value[1].data, value[1].data + value[1].len, '=')
-        && (ngx_strncmp(value[1].data, "unix:", 5) == 0
-            || !ngx_strlchr(value[1].data, value[1].data + value[1].len, '/')))
-    {
-        amcf->store.redis = ngx_redis_create(cf, &amcf->redis);
-    }
-
-    if (amcf->store.redis == NULL) {
-        return ngx_http_access_token_conf_bad(cf, &value[1],
-                         "the address of Redis comes first, as \"host:port\" "
-                         "or \"unix:/path\"");
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_access_token_conf_one_redis(ngx_conf_t *cf,
-    ngx_http_access_token_main_conf_t *amcf, ngx_str_t *value,
-    ngx_str_t *password_file)
-{
-    ngx_int_t    db;
-    ngx_str_t    text, *str;
-    ngx_msec_t   ms, *msec;
-
-    str = NULL;
-    msec = NULL;
-
-    if (ngx_http_access_token_conf_param(value, "prefix", &text)) {
-        return ngx_http_access_token_conf_key_prefix(cf, amcf, &text);
-
-    } else if (ngx_http_access_token_conf_param(value, "db", &text)) {
-
-        db = ngx_atoi(text.data, text.len);
-
-        if (db == NGX_ERROR || amcf->redis.db != NGX_CONF_UNSET_UINT) {
-            return ngx_http_access_token_conf_bad(cf, value,
-                         "write \"db=\" once, with a number");
-        }
-
-        amcf->redis.db = db;
-
-        return NGX_CONF_OK;
-
-    } else if (ngx_http_access_token_conf_param(value, "user", &text)) {
-        str = &amcf->redis.user;
-
-    } else if (ngx_http_access_token_conf_param(value, "password_file",
-                                                &text))
-    {
-        str = password_file;
-
-    } else if (ngx_http_access_token_conf_param(value, "connect_timeout",
-                                                &text))
-    {
-        msec = &amcf->redis.connect_timeout;
-
-    } else if (ngx_http_access_token_conf_param(value, "timeout", &text)) {
-        msec = &amcf->redis.timeout;
-    }
-
-    if (str) {
-        if (text.len == 0 || str->len) {
-            return ngx_http_access_token_conf_bad(cf, value,
-                         "write it once, and not empty");
-        }
-
-        *str = text;
-
-        return NGX_CONF_OK;
-    }
-
-    if (msec) {
-        ms = ngx_parse_time(&text, 0);
-
-        if (ms == (ngx_msec_t) NGX_ERROR || ms == 0
-            || *msec != NGX_CONF_UNSET_MSEC)
-        {
-            return ngx_http_access_token_conf_bad(cf, value,
-                         "write it once, with a time above 0 such as "
-                         "\"500ms\"");
-        }
-
-        *msec = ms;
-
-        return NGX_CONF_OK;
-    }
-
-    return ngx_http_access_token_conf_bad(cf, value,
-                         "it must be \"user=\", \"password_file=\", \"db=\", "
-                         "\"prefix=\", \"connect_timeout=\" or \"timeout=\"");
-}
-
-
-/* keys carry a hash tag in braces of their own */
-
-static char *
-ngx_http_access_token_conf_key_prefix(ngx_conf_t *cf,
-    ngx_http_access_token_main_conf_t *amcf, ngx_str_t *value)
-{
-    u_char  ch;
-    size_t  i;
-
-    if (amcf->store.key_prefix.data) {
-        return ngx_http_access_token_conf_bad(cf, value,
-                                              "write \"prefix=\" once");
-    }
-
-    if (value->len > NGX_HTTP_ACCESS_TOKEN_KEY_PREFIX_MAX) {
-        return ngx_http_access_token_conf_bad(cf, value,
-                         "\"prefix=\" must be of 32 characters at most");
-    }
-
-    for (i = 0; i < value->len; i++) {
-        ch = value->data[i];
-
-        if (ch == '{' || ch == '}' || ch <= ' ' || ch == 0x7f) {
-            return ngx_http_access_token_conf_bad(cf, value,
-                         "\"prefix=\" must hold no braces, spaces or control "
-                         "characters");
-        }
-    }
-
-    amcf->store.key_prefix = *value;
-
-    return NGX_CONF_OK;
-}
-
-
-/* the first line of the file, without its end */
-
-static char *
-ngx_http_access_token_conf_password(ngx_conf_t *cf,
-    ngx_http_access_token_main_conf_t *amcf, ngx_str_t *path)
-{
-    char       *rv;
-    u_char     *p, *last;
-    ngx_str_t   text;
-
-    rv = ngx_http_access_token_conf_read_file(cf, path, &text, 1);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    last = text.data + text.len;
-
-    for (p = text.data; p < last && *p != '\n' && *p != '\r'; p++) {
-        /* void */
-    }
-
-    if (p == text.data) {
-        return ngx_http_access_token_conf_bad(cf, path,
-                         "the first line of that file must be the password");
-    }
-
-    ngx_explicit_memzero(p, last - p);
-
-    amcf->redis.password.data = text.data;
-    amcf->redis.password.len = p - text.data;
-
-    return NGX_CONF_OK;
-}
 
 
 /* access_token_prefix string */
@@ -497,12 +263,7 @@ ngx_http_access_token_conf_of_nothing(const u_char *digest)
 }
 
 
-/*
- * Reads a whole file, named as nginx names files, into text.  A secret that
- * all users of the system can read is worth a warning.
- */
-
-static char *
+char *
 ngx_http_access_token_conf_read_file(ngx_conf_t *cf, ngx_str_t *path,
     ngx_str_t *text, ngx_uint_t secret)
 {

@@ -69,10 +69,43 @@ typedef void (*ngx_redis_handler_pt)(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
 
 
-/* What the configuration says; times in milliseconds. */
+/* Where commands go. */
+
+typedef enum {
+    NGX_REDIS_ALONE = 0,                    /* to one server */
+    NGX_REDIS_SENTINEL,                     /* to where Sentinels say */
+    NGX_REDIS_CLUSTER                       /* to the node of their key */
+} ngx_redis_topology_e;
+
+
+/*
+ * What the configuration says; times in milliseconds.  Addresses are of the
+ * form host[:port] or unix:path; empty texts are not given.
+ */
 
 typedef struct {
-    ngx_str_t                address;       /* host[:port], unix:path */
+    ngx_flag_t               on;
+    ngx_flag_t               verify;        /* the server's certificate */
+    ngx_str_t                ca;            /* file; the system's if empty */
+    ngx_str_t                name;          /* instead of the address' host */
+    ngx_str_t                cert;          /* ours, file */
+    ngx_str_t                key;           /* file */
+} ngx_redis_tls_conf_t;
+
+typedef struct {
+    ngx_str_t                user;
+    ngx_str_t                password;
+    ngx_flag_t               tls;
+} ngx_redis_sentinel_conf_t;
+
+typedef struct {
+    ngx_redis_topology_e     topology;
+    ngx_str_t                address;       /* for the log */
+    ngx_array_t             *addresses;     /* ngx_str_t: of the server, of
+                                               Sentinels, of some nodes */
+    ngx_str_t                primary;       /* its name there */
+    ngx_redis_sentinel_conf_t  sentinel;
+    ngx_redis_tls_conf_t     tls;
     ngx_str_t                user;          /* empty: the default user */
     ngx_str_t                password;      /* empty: no AUTH */
     ngx_uint_t               db;

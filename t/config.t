@@ -846,7 +846,7 @@ host not found in redis address "no-such-host.invalid"
 --- suppress_stderr
 --- error_log
 [emerg]
-invalid value "127.0.0.2" in "access_token_redis": it must be "user=", "password_file=", "db=", "prefix=", "connect_timeout=" or "timeout="
+invalid value "127.0.0.2" in "access_token_redis": it must be "user=", "password_file=", "db=", "prefix=", "connect_timeout=", "timeout=", "wait=", "tls" (once), "tls_...=" or "sentinel_...="
 
 
 
@@ -858,7 +858,7 @@ invalid value "127.0.0.2" in "access_token_redis": it must be "user=", "password
 --- suppress_stderr
 --- error_log
 [emerg]
-invalid value "password=a" in "access_token_redis": it must be "user=", "password_file=", "db=", "prefix=", "connect_timeout=" or "timeout="
+invalid value "password=a" in "access_token_redis": it must be "user=", "password_file=", "db=", "prefix=", "connect_timeout=", "timeout=", "wait=", "tls" (once), "tls_...=" or "sentinel_...="
 
 
 
