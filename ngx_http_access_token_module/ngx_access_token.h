@@ -58,6 +58,8 @@
 #define NGX_ACCESS_TOKEN_ACTOR_MAX      128     /* bytes */
 #define NGX_ACCESS_TOKEN_GRACE_MAX      86400   /* seconds */
 
+#define NGX_ACCESS_TOKEN_KEY_PREFIX_MAX 32      /* bytes, of "at:" */
+
 #define NGX_ACCESS_TOKEN_RETENTION      (30 * 86400)
 
 

@@ -41,16 +41,16 @@ static ngx_int_t ngx_access_token_cache_copy(ngx_access_token_zone_t *zone,
 static ngx_int_t ngx_access_token_cache_gather(ngx_access_token_zone_t *zone,
     ngx_access_token_copy_t *copy, size_t len);
 static ngx_int_t ngx_access_token_cache_absent(ngx_access_token_zone_t *zone,
-    const u_char *id, uint32_t hash, int64_t now);
-static ngx_uint_t ngx_access_token_cache_valid(
-    const ngx_access_token_zone_t *zone, uint32_t epoch);
+    const ngx_access_token_origin_t *origin, const u_char *id, uint32_t hash,
+    int64_t now);
 static ngx_access_token_t *ngx_access_token_cache_record(ngx_pool_t *pool,
     const ngx_access_token_copy_t *copy);
 static void ngx_access_token_cache_touch(ngx_access_token_zone_t *zone,
     const ngx_access_token_copy_t *copy);
 
 static void ngx_access_token_cache_absent_locked(
-    ngx_access_token_zone_t *zone, const u_char *id, int64_t sent);
+    ngx_access_token_zone_t *zone, const u_char *id, uint32_t epoch,
+    int64_t sent);
 
 
 static ngx_inline size_t
@@ -60,17 +60,42 @@ ngx_access_token_text_len(const ngx_access_token_slot_t *slot)
 }
 
 
-static ngx_inline ngx_uint_t
-ngx_access_token_claimed(const ngx_access_token_zone_t *zone)
+/* Seconds; of a place that is free 0. */
+
+static ngx_inline uint32_t
+ngx_access_token_heard_of(const ngx_access_token_server_t *server)
 {
-    return zone->source != 0
-           && __atomic_load_n(&zone->header->source, __ATOMIC_ACQUIRE)
-              == zone->source;
+    return ngx_max(server->claimed, (uint32_t) (server->heard / 1000000));
+}
+
+
+/*
+ * The epoch of what was read from the server; 0: its place is another one's.
+ * Whoever takes a place away gives it another epoch before it changes source,
+ * so what is read before source is not of the new one.
+ */
+
+static ngx_inline uint32_t
+ngx_access_token_epoch(const ngx_access_token_zone_t *zone,
+    const ngx_access_token_origin_t *origin)
+{
+    uint32_t                          epoch;
+    const ngx_access_token_server_t  *server;
+
+    server = &zone->header->servers[origin->n];
+
+    epoch = __atomic_load_n(&server->epoch, __ATOMIC_ACQUIRE);
+
+    return (origin->source
+            && __atomic_load_n(&server->source, __ATOMIC_ACQUIRE)
+               == origin->source)
+           ? epoch : 0;
 }
 
 
 void
-ngx_access_token_cache_stamp(ngx_access_token_zone_t *zone, const u_char *id,
+ngx_access_token_cache_stamp(ngx_access_token_zone_t *zone,
+    const ngx_access_token_origin_t *origin, const u_char *id,
     ngx_access_token_stamp_t *stamp)
 {
     ngx_access_token_bucket_t  *bucket;
@@ -79,17 +104,18 @@ ngx_access_token_cache_stamp(ngx_access_token_zone_t *zone, const u_char *id,
                                      ngx_access_token_zone_hash(zone, id));
 
     stamp->generation = __atomic_load_n(&bucket->generation, __ATOMIC_ACQUIRE);
-    stamp->epoch = __atomic_load_n(&zone->header->epoch, __ATOMIC_ACQUIRE);
+    stamp->epoch = ngx_access_token_epoch(zone, origin);
 }
 
 
 ngx_uint_t
-ngx_access_token_cache_current(ngx_access_token_zone_t *zone, const u_char *id,
+ngx_access_token_cache_current(ngx_access_token_zone_t *zone,
+    const ngx_access_token_origin_t *origin, const u_char *id,
     const ngx_access_token_stamp_t *stamp)
 {
     ngx_access_token_stamp_t  now;
 
-    ngx_access_token_cache_stamp(zone, id, &now);
+    ngx_access_token_cache_stamp(zone, origin, id, &now);
 
     return now.generation == stamp->generation && now.epoch == stamp->epoch;
 }
@@ -132,8 +158,9 @@ ngx_access_token_cache_fetch_record(const ngx_access_token_zone_t *zone,
 
 
 ngx_int_t
-ngx_access_token_cache_find(ngx_access_token_zone_t *zone, const u_char *id,
-    int64_t now, ngx_pool_t *pool, ngx_access_token_t **t)
+ngx_access_token_cache_find(ngx_access_token_zone_t *zone,
+    const ngx_access_token_origin_t *origin, const u_char *id, int64_t now,
+    ngx_pool_t *pool, ngx_access_token_t **t)
 {
     uint32_t                 hash;
     ngx_int_t                rc;
@@ -150,11 +177,13 @@ ngx_access_token_cache_find(ngx_access_token_zone_t *zone, const u_char *id,
     }
 
     if (rc != NGX_OK) {
-        return ngx_access_token_cache_absent(zone, id, hash, now);
+        return ngx_access_token_cache_absent(zone, origin, id, hash, now);
     }
 
+    /* that of another server is found to be one here */
+
     if (now - copy.slot.sent >= zone->max_age
-        || !ngx_access_token_cache_valid(zone, copy.slot.epoch))
+        || copy.slot.epoch != ngx_access_token_epoch(zone, origin))
     {
         return NGX_AGAIN;
     }
@@ -306,8 +335,9 @@ ngx_access_token_cache_gather(ngx_access_token_zone_t *zone,
 
 
 static ngx_int_t
-ngx_access_token_cache_absent(ngx_access_token_zone_t *zone, const u_char *id,
-    uint32_t hash, int64_t now)
+ngx_access_token_cache_absent(ngx_access_token_zone_t *zone,
+    const ngx_access_token_origin_t *origin, const u_char *id, uint32_t hash,
+    int64_t now)
 {
     uint32_t                    seq;
     ngx_uint_t                  same;
@@ -326,26 +356,13 @@ ngx_access_token_cache_absent(ngx_access_token_zone_t *zone, const u_char *id,
     }
 
     if (now - absent.sent >= zone->negative
-        || !ngx_access_token_cache_valid(zone, absent.epoch))
+        || absent.epoch == 0
+        || absent.epoch != ngx_access_token_epoch(zone, origin))
     {
         return NGX_AGAIN;
     }
 
     return NGX_DECLINED;
-}
-
-
-/*
- * Of something that was copied before: whoever claims the zone does so before
- * it puts anything, so a record of another source is found to be one here.
- */
-
-static ngx_uint_t
-ngx_access_token_cache_valid(const ngx_access_token_zone_t *zone,
-    uint32_t epoch)
-{
-    return epoch == __atomic_load_n(&zone->header->epoch, __ATOMIC_ACQUIRE)
-           && ngx_access_token_claimed(zone);
 }
 
 
@@ -437,22 +454,25 @@ ngx_access_token_cache_touch(ngx_access_token_zone_t *zone,
 /* --- put --------------------------------------------------------------- */
 
 ngx_int_t
-ngx_access_token_cache_put(ngx_access_token_zone_t *zone, const u_char *id,
+ngx_access_token_cache_put(ngx_access_token_zone_t *zone,
+    const ngx_access_token_origin_t *origin, const u_char *id,
     const ngx_access_token_stamp_t *stamp, int64_t sent,
     const ngx_access_token_t *t)
 {
-    uint32_t                  used;
+    uint32_t                  used, epoch;
     ngx_uint_t                current;
     ngx_access_token_slot_t  *slot;
 
     ngx_access_token_zone_lock(zone);
 
-    if (!ngx_access_token_claimed(zone)) {
+    epoch = ngx_access_token_epoch(zone, origin);
+
+    if (epoch == 0) {
         ngx_access_token_zone_unlock(zone);
         return NGX_DECLINED;
     }
 
-    current = ngx_access_token_cache_current(zone, id, stamp);
+    current = ngx_access_token_cache_current(zone, origin, id, stamp);
 
 #if (NGX_ACCESS_TOKEN_MUTATION == 2)
     current = 1;
@@ -477,10 +497,10 @@ ngx_access_token_cache_put(ngx_access_token_zone_t *zone, const u_char *id,
     if (t) {
         ngx_access_token_slots_put_locked(zone, id,
                                         ngx_access_token_zone_hash(zone, id),
-                                        sent, used, t);
+                                        epoch, sent, used, t);
 
     } else {
-        ngx_access_token_cache_absent_locked(zone, id, sent);
+        ngx_access_token_cache_absent_locked(zone, id, epoch, sent);
     }
 
     ngx_access_token_zone_unlock(zone);
@@ -491,7 +511,7 @@ ngx_access_token_cache_put(ngx_access_token_zone_t *zone, const u_char *id,
 
 static void
 ngx_access_token_cache_absent_locked(ngx_access_token_zone_t *zone,
-    const u_char *id, int64_t sent)
+    const u_char *id, uint32_t epoch, int64_t sent)
 {
     ngx_access_token_absent_t  *absent;
 
@@ -500,7 +520,7 @@ ngx_access_token_cache_absent_locked(ngx_access_token_zone_t *zone,
 
     ngx_access_token_begin(&absent->seq);
 
-    absent->epoch = zone->header->epoch;
+    absent->epoch = epoch;
     absent->sent = sent;
     ngx_memcpy(absent->id, id, NGX_ACCESS_TOKEN_ID_LEN);
 
@@ -546,12 +566,19 @@ ngx_access_token_cache_forget(ngx_access_token_zone_t *zone, const u_char *id)
 
 void
 ngx_access_token_cache_flush(ngx_access_token_zone_t *zone,
-    ngx_access_token_cause_e cause)
+    const ngx_access_token_origin_t *origin, ngx_access_token_cause_e cause)
 {
+    ngx_access_token_server_t  *server;
+
+    server = &zone->header->servers[origin->n];
+
     ngx_access_token_zone_lock(zone);
 
-    __atomic_store_n(&zone->header->epoch, zone->header->epoch + 1,
-                     __ATOMIC_RELEASE);
+    if (ngx_access_token_epoch(zone, origin)) {
+        __atomic_store_n(&server->epoch,
+                         ngx_access_token_zone_epoch_locked(zone),
+                         __ATOMIC_RELEASE);
+    }
 
     ngx_access_token_zone_unlock(zone);
 
@@ -559,32 +586,56 @@ ngx_access_token_cache_flush(ngx_access_token_zone_t *zone,
 }
 
 
-void
-ngx_access_token_cache_claim(ngx_access_token_zone_t *zone, uint64_t source)
+ngx_uint_t
+ngx_access_token_cache_claim(ngx_access_token_zone_t *zone, uint64_t source,
+    ngx_access_token_origin_t *origin)
 {
-    uint64_t  before;
+    uint32_t                    now;
+    ngx_uint_t                  i, n, others;
+    ngx_access_token_server_t  *servers;
 
-    zone->source = source;
+    servers = zone->header->servers;
+    now = (uint32_t) (ngx_access_token_clock() / 1000000);
 
     ngx_access_token_zone_lock(zone);
 
-    before = zone->header->source;
+    n = 0;
+    others = 0;
 
-    if (before != source) {
-        __atomic_store_n(&zone->header->epoch, zone->header->epoch + 1,
+    for (i = 0; i < NGX_ACCESS_TOKEN_ORIGINS; i++) {
+
+        if (servers[i].source == source) {
+            n = i;
+            break;
+        }
+
+        others |= (servers[i].source != 0);
+
+        if (ngx_access_token_heard_of(&servers[i])
+            < ngx_access_token_heard_of(&servers[n]))
+        {
+            n = i;
+        }
+    }
+
+    if (servers[n].source != source) {
+        __atomic_store_n(&servers[n].epoch,
+                         ngx_access_token_zone_epoch_locked(zone),
                          __ATOMIC_RELEASE);
-        __atomic_store_n(&zone->header->source, source, __ATOMIC_RELEASE);
-        zone->header->heard = 0;
+        __atomic_store_n(&servers[n].source, source, __ATOMIC_RELEASE);
+        servers[n].heard = 0;
+        servers[n].claimed = now;
+
+    } else {
+        others = 0;
     }
 
     ngx_access_token_zone_unlock(zone);
 
-    /* a zone that is new was nobody's */
+    origin->n = n;
+    origin->source = source;
 
-    if (before && before != source) {
-        ngx_access_token_count(
-            zone->counters->flushes[NGX_ACCESS_TOKEN_SOURCE]);
-    }
+    return others;
 }
 
 
@@ -596,19 +647,30 @@ ngx_access_token_cache_edge(ngx_access_token_zone_t *zone)
 
 
 int64_t
-ngx_access_token_cache_heard(ngx_access_token_zone_t *zone)
+ngx_access_token_cache_heard(ngx_access_token_zone_t *zone,
+    const ngx_access_token_origin_t *origin)
 {
-    return __atomic_load_n(&zone->header->heard, __ATOMIC_ACQUIRE);
+    ngx_access_token_server_t  *server;
+
+    server = &zone->header->servers[origin->n];
+
+    return ngx_access_token_epoch(zone, origin)
+           ? __atomic_load_n(&server->heard, __ATOMIC_ACQUIRE) : 0;
 }
 
 
 void
-ngx_access_token_cache_hear(ngx_access_token_zone_t *zone, int64_t until)
+ngx_access_token_cache_hear(ngx_access_token_zone_t *zone,
+    const ngx_access_token_origin_t *origin, int64_t until)
 {
+    ngx_access_token_server_t  *server;
+
+    server = &zone->header->servers[origin->n];
+
     ngx_access_token_zone_lock(zone);
 
-    if (ngx_access_token_claimed(zone) && zone->header->heard < until) {
-        zone->header->heard = until;
+    if (ngx_access_token_epoch(zone, origin) && server->heard < until) {
+        server->heard = until;
     }
 
     ngx_access_token_zone_unlock(zone);

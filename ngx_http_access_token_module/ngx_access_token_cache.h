@@ -10,7 +10,8 @@
  *
  *     generation    of a bucket; grows with each change of a token in it.  A
  *                   record is put only if it is what it was before the read.
- *     epoch         of the zone; grows when everything may have changed.
+ *     epoch         of a server: of what was read from it; another one when all
+ *                   of that may have changed.  No two servers share one.
  *     age           a bound above all others.
  *
  * Times are those of ngx_access_token_clock(), in microseconds.
@@ -27,6 +28,17 @@
 
 
 #pragma GCC visibility push(hidden)
+
+
+/*
+ * The server that records are read from, as the zone knows it.  One with source
+ * 0 is nobody: nothing is found of it, and nothing put.
+ */
+
+typedef struct {
+    ngx_uint_t                    n;            /* its place in the zone */
+    uint64_t                      source;       /* what names it */
+} ngx_access_token_origin_t;
 
 
 /* What a look-up found before it asked Redis. */
@@ -64,9 +76,11 @@ ngx_access_token_clock(void)
  */
 
 void ngx_access_token_cache_stamp(ngx_access_token_zone_t *zone,
-    const u_char *id, ngx_access_token_stamp_t *stamp);
+    const ngx_access_token_origin_t *origin, const u_char *id,
+    ngx_access_token_stamp_t *stamp);
 ngx_uint_t ngx_access_token_cache_current(ngx_access_token_zone_t *zone,
-    const u_char *id, const ngx_access_token_stamp_t *stamp);
+    const ngx_access_token_origin_t *origin, const u_char *id,
+    const ngx_access_token_stamp_t *stamp);
 
 /*
  * Hints that the id will be looked for: memory is slow, and the caller has
@@ -86,7 +100,8 @@ void ngx_access_token_cache_fetch_record(const ngx_access_token_zone_t *zone,
  */
 
 ngx_int_t ngx_access_token_cache_find(ngx_access_token_zone_t *zone,
-    const u_char *id, int64_t now, ngx_pool_t *pool, ngx_access_token_t **t);
+    const ngx_access_token_origin_t *origin, const u_char *id, int64_t now,
+    ngx_pool_t *pool, ngx_access_token_t **t);
 
 /*
  * Keeps a record, or that there is none (t is NULL), as of the time at which
@@ -94,7 +109,8 @@ ngx_int_t ngx_access_token_cache_find(ngx_access_token_zone_t *zone,
  */
 
 ngx_int_t ngx_access_token_cache_put(ngx_access_token_zone_t *zone,
-    const u_char *id, const ngx_access_token_stamp_t *stamp, int64_t sent,
+    const ngx_access_token_origin_t *origin, const u_char *id,
+    const ngx_access_token_stamp_t *stamp, int64_t sent,
     const ngx_access_token_t *t);
 
 /* The token has changed: what was read of it before is void. */
@@ -102,19 +118,19 @@ ngx_int_t ngx_access_token_cache_put(ngx_access_token_zone_t *zone,
 void ngx_access_token_cache_forget(ngx_access_token_zone_t *zone,
     const u_char *id);
 
-/* All tokens may have changed. */
+/* All tokens of the server may have changed. */
 
 void ngx_access_token_cache_flush(ngx_access_token_zone_t *zone,
-    ngx_access_token_cause_e cause);
+    const ngx_access_token_origin_t *origin, ngx_access_token_cause_e cause);
 
 /*
- * The zone is of this server from now on; if it was another one's, it is
- * flushed.  Before, and as soon as another worker claims it for another one,
- * nothing is found in it and nothing is put.
+ * Finds a place for a server, which is its own from then on, and fills in
+ * origin.  If there is none left, the one that was heard of the longest ago
+ * loses its place.  1: it is a new one, and not the first.
  */
 
-void ngx_access_token_cache_claim(ngx_access_token_zone_t *zone,
-    uint64_t source);
+ngx_uint_t ngx_access_token_cache_claim(ngx_access_token_zone_t *zone,
+    uint64_t source, ngx_access_token_origin_t *origin);
 
 /* The name by which the workers that share the zone know each other. */
 
@@ -123,13 +139,14 @@ void ngx_access_token_cache_claim(ngx_access_token_zone_t *zone,
 const u_char *ngx_access_token_cache_edge(ngx_access_token_zone_t *zone);
 
 /*
- * Until when all changes are known to be in the zone, as those say who have
- * heard all of them; 0: nobody has said so.
+ * Until when all changes of a server are known to be in the zone, as those say
+ * who have heard all of them; 0: nobody has said so.
  */
 
-int64_t ngx_access_token_cache_heard(ngx_access_token_zone_t *zone);
+int64_t ngx_access_token_cache_heard(ngx_access_token_zone_t *zone,
+    const ngx_access_token_origin_t *origin);
 void ngx_access_token_cache_hear(ngx_access_token_zone_t *zone,
-    int64_t until);
+    const ngx_access_token_origin_t *origin, int64_t until);
 
 
 /* --- of usage.c -------------------------------------------------------- */

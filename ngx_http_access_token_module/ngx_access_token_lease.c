@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * The lease: how long a worker may believe the zone.
+ * The lease: how long a worker may believe what the zone has of a server.
  *
  *     down ---up---> up ---a heartbeat is heard---> lease runs ---> lapsed
  *       ^             |   and what was changed                        |
@@ -26,11 +26,13 @@
  * in the zone, those say who trust the zone (ngx_access_token_cache_hear()).
  * Once that time is after our link came up, we trust it too.  If nobody says
  * so, all that is in the zone becomes void, and it is trusted from then on.
- * The zone is of one server at a time: of that of the link that came up last.
- * Workers whose link leads elsewhere find nothing in it and put nothing.
  *
- * What always holds: a worker trusts the zone only while its link is up, and
- * uses it only while it trusts it and the lease runs.
+ * In a cluster all this is so for each server: a record is bound to the lease
+ * of the one that it was read from, and is used as long as that one has its
+ * slot.  After a failover, or a restart, there is another server.
+ *
+ * What always holds: a worker trusts what is of a server only while its link
+ * there is up, and uses it only while it trusts it and the lease runs.
  */
 
 
@@ -45,46 +47,72 @@
 #define NGX_ACCESS_TOKEN_RUN_ID     64          /* bytes, at most */
 
 
-struct ngx_access_token_lease_s {
-    ngx_access_token_store_t     *store;
-    const ngx_redis_conf_t       *redis;
-    ngx_redis_link_t             *link;
-    ngx_redis_link_conf_t         conf;
-    ngx_str_t                     channels[2];  /* changes, heartbeats */
+#define NGX_ACCESS_TOKEN_FENCE      80          /* bytes */
+#define NGX_ACCESS_TOKEN_FENCES     4096        /* names that are tried */
+
+
+/* What a worker holds of one server. */
+
+typedef struct {
+    ngx_access_token_lease_t     *lease;
+    ngx_uint_t                    node;         /* its number */
+    ngx_access_token_origin_t     origin;
+    ngx_redis_command_t          *command;      /* of a heartbeat, or NULL */
+
     ngx_str_t                     fence;        /* the key that is written */
+    u_char                        name[NGX_ACCESS_TOKEN_FENCE];
+    ngx_uint_t                    nfence;       /* in it, to be of its slots */
 
     /* microseconds on ngx_access_token_clock(); 0: not at all */
-    int64_t                       length;
     int64_t                       until;
     int64_t                       heard;        /* when it was sent: its t0 */
     int64_t                       up;
     int64_t                       sent;         /* our own, under way */
     int64_t                       published;    /* and not yet heard */
 
-    ngx_event_t                   tick;
-    ngx_connection_t              dummy;        /* nginx logs a timer's fd */
-
     unsigned                      trusted:1;
     unsigned                      running:1;    /* as of the last tick */
     unsigned                      again:1;      /* the link was up before */
+} ngx_access_token_term_t;
+
+
+struct ngx_access_token_lease_s {
+    ngx_access_token_store_t     *store;
+    const ngx_redis_conf_t       *redis;
+    ngx_redis_link_conf_t         conf;
+    ngx_str_t                     channels[2];  /* changes, heartbeats */
+    int64_t                       length;       /* us */
+    ngx_uint_t                    cluster;
+
+    ngx_event_t                   tick;
+    ngx_connection_t              dummy;        /* nginx logs a timer's fd */
+
+    ngx_access_token_term_t       terms[NGX_REDIS_NODES];
 };
 
 
 static void ngx_access_token_lease_cleanup(void *data);
-static void ngx_access_token_lease_up(void *data);
-static void ngx_access_token_lease_down(void *data);
-static void ngx_access_token_lease_changed(void *data, const ngx_str_t *key);
-static void ngx_access_token_lease_message(void *data,
+static ngx_uint_t ngx_access_token_lease_runs(
+    const ngx_access_token_term_t *term, int64_t now);
+
+static void ngx_access_token_lease_up(void *data, ngx_uint_t node);
+static void ngx_access_token_lease_down(void *data, ngx_uint_t node);
+static void ngx_access_token_lease_changed(void *data, ngx_uint_t node,
+    const ngx_str_t *key);
+static void ngx_access_token_lease_message(void *data, ngx_uint_t node,
     const ngx_str_t *channel, const ngx_str_t *text);
-static void ngx_access_token_lease_hear(ngx_access_token_lease_t *lease,
+static void ngx_access_token_lease_hear(ngx_access_token_term_t *term,
     const ngx_str_t *text);
-static void ngx_access_token_lease_adopt(ngx_access_token_lease_t *lease,
+static void ngx_access_token_lease_adopt(ngx_access_token_term_t *term,
     int64_t now);
 
 static void ngx_access_token_lease_tick(ngx_event_t *ev);
-static void ngx_access_token_lease_note(ngx_access_token_lease_t *lease,
+static void ngx_access_token_lease_check(ngx_access_token_term_t *term,
     int64_t now);
-static void ngx_access_token_lease_beat(ngx_access_token_lease_t *lease,
+static void ngx_access_token_lease_note(ngx_access_token_term_t *term,
+    int64_t now);
+static ngx_int_t ngx_access_token_lease_fence(ngx_access_token_term_t *term);
+static void ngx_access_token_lease_beat(ngx_access_token_term_t *term,
     int64_t now);
 static void ngx_access_token_lease_await_fence(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
@@ -94,13 +122,14 @@ static void ngx_access_token_lease_await_publish(void *data, ngx_int_t rc,
 static ngx_int_t ngx_access_token_lease_names(ngx_access_token_lease_t *lease,
     ngx_pool_t *pool);
 static uint64_t ngx_access_token_lease_source(
-    const ngx_access_token_lease_t *lease);
+    const ngx_access_token_term_t *term);
 
 
 ngx_access_token_lease_t *
 ngx_access_token_lease_create(ngx_conf_t *cf, ngx_access_token_store_t *store,
     const ngx_redis_conf_t *redis, ngx_msec_t length)
 {
+    ngx_uint_t                 i;
     ngx_access_token_lease_t  *lease;
 
     lease = ngx_pcalloc(cf->pool, sizeof(ngx_access_token_lease_t));
@@ -111,6 +140,12 @@ ngx_access_token_lease_create(ngx_conf_t *cf, ngx_access_token_store_t *store,
     lease->store = store;
     lease->redis = redis;
     lease->length = (int64_t) length * 1000;
+    lease->cluster = ngx_redis_is_cluster(store->redis);
+
+    for (i = 0; i < NGX_REDIS_NODES; i++) {
+        lease->terms[i].lease = lease;
+        lease->terms[i].node = i;
+    }
 
     lease->conf.channels = lease->channels;
     lease->conf.nchannels = 2;
@@ -120,8 +155,7 @@ ngx_access_token_lease_create(ngx_conf_t *cf, ngx_access_token_store_t *store,
     lease->conf.message = ngx_access_token_lease_message;
     lease->conf.data = lease;
 
-    lease->link = ngx_redis_link_create(cf, store->redis, &lease->conf);
-    if (lease->link == NULL) {
+    if (ngx_redis_listen(cf, store->redis, &lease->conf) != NGX_OK) {
         return NULL;
     }
 
@@ -156,7 +190,7 @@ ngx_access_token_lease_start(ngx_access_token_lease_t *lease)
 
     ngx_add_timer(&lease->tick, NGX_ACCESS_TOKEN_TICK_SOON);
 
-    ngx_redis_link_start(lease->link);
+    ngx_redis_start(lease->store->redis);
 
     return NGX_OK;
 }
@@ -189,8 +223,8 @@ ngx_access_token_lease_names(ngx_access_token_lease_t *lease, ngx_pool_t *pool)
     len = store->key_prefix.len;
     edge = ngx_access_token_cache_edge(store->zone);
 
-    p = ngx_pnalloc(pool, 4 * (len + sizeof("z:{}") - 1)
-                          + 2 * NGX_ACCESS_TOKEN_EDGE_LEN);
+    p = ngx_pnalloc(pool, 3 * (len + sizeof("inv") - 1)
+                          + NGX_ACCESS_TOKEN_EDGE_LEN);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -208,34 +242,33 @@ ngx_access_token_lease_names(ngx_access_token_lease_t *lease, ngx_pool_t *pool)
                     (size_t) NGX_ACCESS_TOKEN_EDGE_LEN, edge);
     lease->channels[1].len = p - lease->channels[1].data;
 
-    lease->fence.data = p;
-    p = ngx_sprintf(p, "%Vz:{%*s}", &store->key_prefix,
-                    (size_t) NGX_ACCESS_TOKEN_EDGE_LEN, edge);
-    lease->fence.len = p - lease->fence.data;
-
     return NGX_OK;
 }
 
 
 /*
- * Which Redis the zone is of: FNV-1a of what names it, and never 0.  The run id
- * too: a server that was promoted has not heard of all that its predecessor
- * has told, and the other way round.
+ * Which server it is: FNV-1a of what names it, and never 0.  The run id too: a
+ * server that was promoted has not heard of all that its predecessor has told,
+ * and the other way round.
  */
 
 static uint64_t
-ngx_access_token_lease_source(const ngx_access_token_lease_t *lease)
+ngx_access_token_lease_source(const ngx_access_token_term_t *term)
 {
     u_char     *p, *last, db[NGX_INT_T_LEN];
     uint64_t    hash;
     ngx_str_t   parts[4];
     ngx_uint_t  i;
 
+    const ngx_access_token_lease_t  *lease;
+
+    lease = term->lease;
+
     parts[0] = lease->redis->address;
     parts[1] = lease->store->key_prefix;
     parts[2].data = db;
     parts[2].len = ngx_sprintf(db, "%ui", lease->redis->db) - db;
-    parts[3] = *ngx_redis_link_server(lease->link);
+    parts[3] = *ngx_redis_link_server(lease->store->redis, term->node);
 
     hash = 0xcbf29ce484222325;
 
@@ -254,25 +287,67 @@ ngx_access_token_lease_source(const ngx_access_token_lease_t *lease)
 }
 
 
-ngx_uint_t
-ngx_access_token_lease_runs(const ngx_access_token_lease_t *lease, int64_t now)
+const ngx_access_token_origin_t *
+ngx_access_token_lease_origin(const ngx_access_token_lease_t *lease,
+    const u_char *id, int64_t now)
 {
-    return lease->trusted && now < lease->until;
+    ngx_str_t                       tag;
+    ngx_uint_t                      node;
+    const ngx_access_token_term_t  *term;
+
+    node = 0;
+
+    if (lease->cluster) {
+        tag.data = (u_char *) id;
+        tag.len = NGX_ACCESS_TOKEN_TAG_LEN;
+
+        node = ngx_redis_node(lease->store->redis, &tag);
+
+        if (node == NGX_REDIS_NODES) {
+            return NULL;
+        }
+    }
+
+    term = &lease->terms[node];
+
+    return ngx_access_token_lease_runs(term, now) ? &term->origin : NULL;
 }
 
 
-ngx_uint_t
+static ngx_uint_t
+ngx_access_token_lease_runs(const ngx_access_token_term_t *term, int64_t now)
+{
+    return term->trusted && now < term->until;
+}
+
+
+const ngx_access_token_origin_t *
 ngx_access_token_lease_covers(const ngx_access_token_lease_t *lease,
     int64_t now)
 {
-    const ngx_str_t  *server;
+    ngx_uint_t                      node;
+    ngx_redis_t                    *redis;
+    const ngx_str_t                *server;
+    const ngx_access_token_term_t  *term;
 
-    server = ngx_redis_server(lease->store->redis);
+    redis = lease->store->redis;
+    node = ngx_redis_answering(redis);
 
-    return ngx_access_token_lease_runs(lease, now)
-           && server->len
-           && ngx_access_token_same(server,
-                                    ngx_redis_link_server(lease->link));
+    if (node == NGX_REDIS_NODES) {
+        return NULL;
+    }
+
+    term = &lease->terms[node];
+    server = ngx_redis_server(redis, node);
+
+    if (ngx_access_token_lease_runs(term, now)
+        && server->len
+        && ngx_access_token_same(server, ngx_redis_link_server(redis, node)))
+    {
+        return &term->origin;
+    }
+
+    return NULL;
 }
 
 
@@ -286,24 +361,38 @@ ngx_access_token_lease_length(const ngx_access_token_lease_t *lease)
 /* --- what the link tells ----------------------------------------------- */
 
 static void
-ngx_access_token_lease_up(void *data)
+ngx_access_token_lease_up(void *data, ngx_uint_t node)
 {
     ngx_access_token_lease_t *lease = data;
 
-    lease->up = ngx_access_token_clock();
+    ngx_uint_t                    other;
+    ngx_access_token_term_t      *term;
+    ngx_access_token_zone_t      *zone;
+    ngx_access_token_counters_t  *counters;
 
-    ngx_access_token_cache_claim(lease->store->zone,
-                                 ngx_access_token_lease_source(lease));
+    zone = lease->store->zone;
+    counters = ngx_access_token_zone_mine(zone);
+    term = &lease->terms[node];
 
-    ngx_access_token_count(
-        ngx_access_token_zone_mine(lease->store->zone)->links);
+    term->up = ngx_access_token_clock();
+    term->heard = 0;
+
+    other = ngx_access_token_cache_claim(zone,
+                                         ngx_access_token_lease_source(term),
+                                         &term->origin);
+
+    if (other && !lease->cluster) {
+        ngx_access_token_count(counters->flushes[NGX_ACCESS_TOKEN_SOURCE]);
+    }
+
+    ngx_access_token_count(counters->links);
 
 #if (NGX_ACCESS_TOKEN_MUTATION == 3)
-    lease->trusted = 1;
+    term->trusted = 1;
 #endif
 
-    if (lease->sent == 0) {
-        ngx_access_token_lease_beat(lease, lease->up);
+    if (term->sent == 0) {
+        ngx_access_token_lease_beat(term, term->up);
     }
 
     if (lease->tick.timer_set) {
@@ -314,21 +403,34 @@ ngx_access_token_lease_up(void *data)
 }
 
 
+/* The number may be another server's next, which must not be taken for it. */
+
 static void
-ngx_access_token_lease_down(void *data)
+ngx_access_token_lease_down(void *data, ngx_uint_t node)
 {
     ngx_access_token_lease_t *lease = data;
 
-    lease->up = 0;
-    lease->until = 0;
-    lease->published = 0;
-    lease->trusted = 0;
-    lease->again = 1;
+    ngx_access_token_term_t  *term;
+
+    term = &lease->terms[node];
+
+    if (term->command) {
+        ngx_redis_cancel(term->command);
+        term->command = NULL;
+    }
+
+    term->sent = 0;
+    term->up = 0;
+    term->until = 0;
+    term->published = 0;
+    term->trusted = 0;
+    term->again = 1;
 }
 
 
 static void
-ngx_access_token_lease_changed(void *data, const ngx_str_t *key)
+ngx_access_token_lease_changed(void *data, ngx_uint_t node,
+    const ngx_str_t *key)
 {
     ngx_access_token_lease_t *lease = data;
 
@@ -338,7 +440,8 @@ ngx_access_token_lease_changed(void *data, const ngx_str_t *key)
     zone = lease->store->zone;
 
     if (key == NULL) {
-        ngx_access_token_cache_flush(zone, NGX_ACCESS_TOKEN_FLUSH);
+        ngx_access_token_cache_flush(zone, &lease->terms[node].origin,
+                                     NGX_ACCESS_TOKEN_FLUSH);
 
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "redis says that all access tokens may have changed: "
@@ -363,16 +466,25 @@ ngx_access_token_lease_changed(void *data, const ngx_str_t *key)
 
 
 static void
-ngx_access_token_lease_message(void *data, const ngx_str_t *channel,
-    const ngx_str_t *text)
+ngx_access_token_lease_message(void *data, ngx_uint_t node,
+    const ngx_str_t *channel, const ngx_str_t *text)
 {
     ngx_access_token_lease_t *lease = data;
 
     if (ngx_access_token_same(channel, &lease->channels[0])) {
-        ngx_access_token_lease_changed(lease, text);
+
+        /* the nodes of a cluster tell each other's, and later than their own */
+
+        if (lease->cluster
+            && ngx_redis_node(lease->store->redis, text) != node)
+        {
+            return;
+        }
+
+        ngx_access_token_lease_changed(lease, node, text);
 
     } else if (ngx_access_token_same(channel, &lease->channels[1])) {
-        ngx_access_token_lease_hear(lease, text);
+        ngx_access_token_lease_hear(&lease->terms[node], text);
     }
 }
 
@@ -383,12 +495,15 @@ ngx_access_token_lease_message(void *data, const ngx_str_t *channel,
  */
 
 static void
-ngx_access_token_lease_hear(ngx_access_token_lease_t *lease,
+ngx_access_token_lease_hear(ngx_access_token_term_t *term,
     const ngx_str_t *text)
 {
-    u_char     *p;
-    int64_t     sent, now;
-    ngx_str_t   server;
+    u_char                    *p;
+    int64_t                    sent, now;
+    ngx_str_t                  server;
+    ngx_access_token_lease_t  *lease;
+
+    lease = term->lease;
 
     p = ngx_strlchr(text->data, text->data + text->len, ' ');
     if (p == NULL) {
@@ -403,52 +518,57 @@ ngx_access_token_lease_hear(ngx_access_token_lease_t *lease,
 
     if (sent == NGX_ERROR
         || sent > now
-        || !ngx_access_token_same(&server, ngx_redis_link_server(lease->link)))
+        || !ngx_access_token_same(&server,
+                                  ngx_redis_link_server(lease->store->redis,
+                                                        term->node)))
     {
         return;
     }
 
-    lease->published = 0;
+    term->published = 0;
 
-    lease->heard = ngx_max(lease->heard, sent);
-    lease->until = ngx_max(lease->until, sent + lease->length);
+    term->heard = ngx_max(term->heard, sent);
+    term->until = ngx_max(term->until, sent + lease->length);
 
 #if (NGX_ACCESS_TOKEN_MUTATION == 1)
-    lease->until = now + lease->length;
+    term->until = now + lease->length;
 #endif
 
-    if (lease->trusted) {
-        ngx_access_token_cache_hear(lease->store->zone, sent);
+    if (term->trusted) {
+        ngx_access_token_cache_hear(lease->store->zone, &term->origin, sent);
 
     } else {
-        ngx_access_token_lease_adopt(lease, now);
+        ngx_access_token_lease_adopt(term, now);
     }
 }
 
 
 static void
-ngx_access_token_lease_adopt(ngx_access_token_lease_t *lease, int64_t now)
+ngx_access_token_lease_adopt(ngx_access_token_term_t *term, int64_t now)
 {
-    int64_t                   heard;
-    ngx_access_token_zone_t  *zone;
+    int64_t                    heard;
+    ngx_access_token_zone_t   *zone;
+    ngx_access_token_lease_t  *lease;
 
+    lease = term->lease;
     zone = lease->store->zone;
-    heard = ngx_access_token_cache_heard(zone);
+    heard = ngx_access_token_cache_heard(zone, &term->origin);
 
-    if (heard >= lease->up) {
-        lease->trusted = 1;
+    if (heard >= term->up) {
+        term->trusted = 1;
         return;
     }
 
     /* is there nobody, or does it take long? */
 
-    if (now - heard < lease->length && now - lease->up < lease->length / 2) {
+    if (now - heard < lease->length && now - term->up < lease->length / 2) {
         return;
     }
 
-    ngx_access_token_cache_flush(zone, lease->again ? NGX_ACCESS_TOKEN_LINK
-                                                    : NGX_ACCESS_TOKEN_START);
-    lease->trusted = 1;
+    ngx_access_token_cache_flush(zone, &term->origin,
+                                 term->again ? NGX_ACCESS_TOKEN_LINK
+                                             : NGX_ACCESS_TOKEN_START);
+    term->trusted = 1;
 }
 
 
@@ -457,10 +577,13 @@ ngx_access_token_lease_adopt(ngx_access_token_lease_t *lease, int64_t now)
 static void
 ngx_access_token_lease_tick(ngx_event_t *ev)
 {
-    int64_t                    now;
-    ngx_msec_t                 next;
-    ngx_connection_t          *dummy;
-    ngx_access_token_lease_t  *lease;
+    int64_t                       now, until;
+    ngx_uint_t                    i;
+    ngx_msec_t                    next;
+    ngx_connection_t             *dummy;
+    ngx_access_token_term_t      *term;
+    ngx_access_token_lease_t     *lease;
+    ngx_access_token_counters_t  *counters;
 
     dummy = ev->data;
     lease = dummy->data;
@@ -471,27 +594,30 @@ ngx_access_token_lease_tick(ngx_event_t *ev)
 
     now = ngx_access_token_clock();
     next = lease->length / 8000;
+    until = 0;
 
-    ngx_access_token_lease_note(lease, now);
+    for (i = 0; i < NGX_REDIS_NODES; i++) {
+        term = &lease->terms[i];
 
-    if (lease->up) {
+        ngx_access_token_lease_check(term, now);
 
-        if (lease->published && now - lease->published > lease->length / 2) {
-            lease->published = 0;
-            ngx_redis_link_reset(lease->link, "it did not deliver a heartbeat");
-
-        } else if (!lease->trusted && lease->until) {
-            ngx_access_token_lease_adopt(lease, now);
+        if (!ngx_redis_has_node(lease->store->redis, i)) {
+            continue;
         }
 
-        if (!lease->trusted) {
+        /* the first to end, that of a server without one being the first */
+
+        if (until == 0 || !term->running || term->until < until) {
+            until = term->running ? term->until : -1;
+        }
+
+        if (term->up && !term->trusted) {
             next = ngx_min(next, NGX_ACCESS_TOKEN_TICK_SOON);
         }
-
-        if (lease->sent == 0 && now - lease->heard >= lease->length / 4) {
-            ngx_access_token_lease_beat(lease, now);
-        }
     }
+
+    counters = ngx_access_token_zone_mine(lease->store->zone);
+    counters->lease = (until > 0) ? (ngx_atomic_uint_t) until : 0;
 
     /* workers that were started together do not stay together */
 
@@ -499,61 +625,136 @@ ngx_access_token_lease_tick(ngx_event_t *ev)
 }
 
 
-/* The status, and the log: it is worth a line that the cache is of no use. */
-
 static void
-ngx_access_token_lease_note(ngx_access_token_lease_t *lease, int64_t now)
+ngx_access_token_lease_check(ngx_access_token_term_t *term, int64_t now)
 {
-    ngx_uint_t                    runs;
-    ngx_access_token_counters_t  *counters;
+    ngx_access_token_lease_t  *lease;
 
-    runs = ngx_access_token_lease_runs(lease, now);
-    counters = ngx_access_token_zone_mine(lease->store->zone);
+    lease = term->lease;
 
-    counters->lease = runs ? (ngx_atomic_uint_t) lease->until : 0;
+    ngx_access_token_lease_note(term, now);
 
-    if (runs == lease->running) {
+    if (!term->up) {
         return;
     }
 
-    lease->running = runs;
+    if (term->published && now - term->published > lease->length / 2) {
+        term->published = 0;
+        ngx_redis_link_reset(lease->store->redis, term->node,
+                             "it did not deliver a heartbeat");
+
+    } else if (!term->trusted && term->until) {
+        ngx_access_token_lease_adopt(term, now);
+    }
+
+    if (term->sent == 0 && now - term->heard >= lease->length / 4) {
+        ngx_access_token_lease_beat(term, now);
+    }
+}
+
+
+/* The log: it is worth a line that the cache is of no use. */
+
+static void
+ngx_access_token_lease_note(ngx_access_token_term_t *term, int64_t now)
+{
+    ngx_uint_t                 runs;
+    ngx_redis_t               *redis;
+    ngx_access_token_zone_t   *zone;
+
+    runs = ngx_access_token_lease_runs(term, now);
+
+    if (runs == term->running) {
+        return;
+    }
+
+    term->running = runs;
+
+    redis = term->lease->store->redis;
+    zone = term->lease->store->zone;
 
     if (runs) {
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
-                      "access tokens are taken from the cache");
+                      "access tokens are taken from the cache, redis: \"%V\"",
+                      ngx_redis_node_name(redis, term->node));
         return;
     }
 
-    ngx_access_token_count(counters->lapses);
+    if (!ngx_redis_has_node(redis, term->node)) {
+        return;
+    }
+
+    ngx_access_token_count(ngx_access_token_zone_mine(zone)->lapses);
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "access tokens are not taken from the cache any more: %s, "
-                  "so each one is looked up",
-                  lease->up ? "redis did not confirm in time that it is in "
-                              "charge"
-                            : "the link to redis is broken");
+                  "so each one is looked up, redis: \"%V\"",
+                  term->up ? "redis did not confirm in time that it is in "
+                             "charge"
+                           : "the link to redis is broken",
+                  ngx_redis_node_name(redis, term->node));
+}
+
+
+/*
+ * The key has to be of the server's slots, which may change.  NGX_DECLINED: it
+ * has none, or few, and the next beat goes on with the search.
+ */
+
+static ngx_int_t
+ngx_access_token_lease_fence(ngx_access_token_term_t *term)
+{
+    u_char                    *p;
+    ngx_uint_t                 i;
+    const u_char              *edge;
+    ngx_access_token_store_t  *store;
+
+    store = term->lease->store;
+    edge = ngx_access_token_cache_edge(store->zone);
+
+    for (i = 0; i < NGX_ACCESS_TOKEN_FENCES; i++) {
+
+        if (term->fence.len
+            && ngx_redis_node(store->redis, &term->fence) == term->node)
+        {
+            return NGX_OK;
+        }
+
+        p = ngx_sprintf(term->name, "%Vz:{%*s", &store->key_prefix,
+                        (size_t) NGX_ACCESS_TOKEN_EDGE_LEN, edge);
+
+        if (term->lease->cluster) {
+            p = ngx_sprintf(p, "-%ui", term->nfence++ % 1000000);
+        }
+
+        *p++ = '}';
+
+        term->fence.data = term->name;
+        term->fence.len = p - term->name;
+    }
+
+    return NGX_DECLINED;
 }
 
 
 static void
-ngx_access_token_lease_beat(ngx_access_token_lease_t *lease, int64_t now)
+ngx_access_token_lease_beat(ngx_access_token_term_t *term, int64_t now)
 {
-    ngx_str_t                 argv[2];
-    ngx_redis_t              *redis;
+    ngx_str_t  argv[2];
 
-    redis = lease->store->redis;
+    if (ngx_access_token_lease_fence(term) != NGX_OK) {
+        return;
+    }
 
     ngx_str_set(&argv[0], "DEL");
-    argv[1] = lease->fence;
+    argv[1] = term->fence;
 
-    lease->sent = now;
+    term->command = ngx_redis_send_to(term->lease->store->redis, term->node,
+                                      argv, 2,
+                                      ngx_access_token_lease_await_fence,
+                                      term);
 
-    if (ngx_redis_send(redis, &argv[1], argv, 2,
-                       ngx_access_token_lease_await_fence, lease)
-        == NULL)
-    {
-        lease->sent = 0;
-    }
+    term->sent = term->command ? now : 0;
 }
 
 
@@ -561,35 +762,39 @@ static void
 ngx_access_token_lease_await_fence(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply)
 {
-    ngx_access_token_lease_t *lease = data;
+    ngx_access_token_term_t *term = data;
 
-    u_char            text[NGX_INT64_LEN + 1 + NGX_ACCESS_TOKEN_RUN_ID];
-    ngx_str_t         argv[3];
-    ngx_redis_t      *redis;
-    const ngx_str_t  *server;
+    u_char                     text[NGX_INT64_LEN + 1
+                                    + NGX_ACCESS_TOKEN_RUN_ID];
+    ngx_str_t                  argv[3];
+    ngx_redis_t               *redis;
+    const ngx_str_t           *server;
 
-    redis = lease->store->redis;
-    server = ngx_redis_server(redis);
+    redis = term->lease->store->redis;
+    server = ngx_redis_server(redis, term->node);
+
+    term->command = NULL;
 
     if (rc != NGX_OK
         || reply->type != NGX_REDIS_INTEGER
         || server->len == 0
         || server->len > NGX_ACCESS_TOKEN_RUN_ID)
     {
-        lease->sent = 0;
+        term->sent = 0;
         return;
     }
 
     ngx_str_set(&argv[0], "PUBLISH");
-    argv[1] = lease->channels[1];
+    argv[1] = term->lease->channels[1];
     argv[2].data = text;
-    argv[2].len = ngx_sprintf(text, "%L %V", lease->sent, server) - text;
+    argv[2].len = ngx_sprintf(text, "%L %V", term->sent, server) - text;
 
-    if (ngx_redis_send(redis, &argv[1], argv, 3,
-                       ngx_access_token_lease_await_publish, lease)
-        == NULL)
-    {
-        lease->sent = 0;
+    term->command = ngx_redis_send_to(redis, term->node, argv, 3,
+                                      ngx_access_token_lease_await_publish,
+                                      term);
+
+    if (term->command == NULL) {
+        term->sent = 0;
     }
 }
 
@@ -603,17 +808,18 @@ static void
 ngx_access_token_lease_await_publish(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply)
 {
-    ngx_access_token_lease_t *lease = data;
+    ngx_access_token_term_t *term = data;
 
     if (rc == NGX_OK
-        && lease->up
-        && lease->published == 0
-        && lease->heard < lease->sent)
+        && term->up
+        && term->published == 0
+        && term->heard < term->sent)
     {
-        lease->published = ngx_access_token_clock();
+        term->published = ngx_access_token_clock();
     }
 
-    lease->sent = 0;
+    term->command = NULL;
+    term->sent = 0;
 }
 
 

@@ -12,27 +12,28 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_access_token.h>
+#include <ngx_access_token_cache.h>
 
 
 #pragma GCC visibility push(hidden)
 
 
 /*
- * 1 if, at the time now of ngx_access_token_clock(), whatever is found in the
- * zone was true at a time less than the lease ago.
+ * The server that the id belongs to if, at the time now of
+ * ngx_access_token_clock(), whatever is found of it in the zone was true at a
+ * time less than the lease ago; NULL: there is no such server now.
  */
 
-ngx_uint_t ngx_access_token_lease_runs(const ngx_access_token_lease_t *lease,
-    int64_t now);
+const ngx_access_token_origin_t *ngx_access_token_lease_origin(
+    const ngx_access_token_lease_t *lease, const u_char *id, int64_t now);
 
 /*
- * 1 if the same can be said of what the connection for commands, as it is now,
- * has just answered to a plain read: it is one with the server of the link.
+ * The server that has just answered a plain read, in its handler, if the same
+ * can be said of its answer: it is the one that the link is up with.
  */
 
-ngx_uint_t ngx_access_token_lease_covers(const ngx_access_token_lease_t *lease,
-    int64_t now);
+const ngx_access_token_origin_t *ngx_access_token_lease_covers(
+    const ngx_access_token_lease_t *lease, int64_t now);
 
 /* In microseconds. */
 

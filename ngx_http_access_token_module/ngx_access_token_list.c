@@ -311,7 +311,10 @@ ngx_access_token_list_read(ngx_access_token_list_t *list)
     ngx_access_token_call_key(call, 'i', organization, NULL);
     ngx_access_token_call_key(call, 'g', organization, NULL);
     ngx_access_token_list_record_keys(list);
-    ngx_access_token_call_key_organizations(call);
+
+    if (!ngx_redis_is_cluster(call->op->store->redis)) {
+        ngx_access_token_call_key_organizations(call);
+    }
 
     ngx_access_token_call_num(call, list->nids);
     ngx_access_token_call_arg(call, organization);

@@ -23,11 +23,11 @@
 #define NGX_ACCESS_TOKEN_LOAD_POOL   1024
 #define NGX_ACCESS_TOKEN_LOAD_KNOWN  64         /* organizations */
 
-/* of a record or a fence: a prefix of 32 bytes at most */
+/* of a record or a fence */
 
-#define NGX_ACCESS_TOKEN_KEY_LEN    (32 + sizeof("t:{}:") - 1                 \
-                                     + NGX_ACCESS_TOKEN_TAG_LEN               \
-                                     + NGX_ACCESS_TOKEN_ID_LEN)
+#define NGX_ACCESS_TOKEN_KEY_LEN                                              \
+    (NGX_ACCESS_TOKEN_KEY_PREFIX_MAX + sizeof("t:{}:") - 1                    \
+     + NGX_ACCESS_TOKEN_TAG_LEN + NGX_ACCESS_TOKEN_ID_LEN)
 
 
 typedef struct {

@@ -47,6 +47,7 @@ typedef struct {
     ngx_str_node_t                node;         /* by id */
     ngx_access_token_load_t       load;
     ngx_access_token_store_t     *store;
+    ngx_access_token_origin_t     origin;       /* as of the sending */
     ngx_access_token_stamp_t      stamp;
     int64_t                       sent;         /* us */
     ngx_queue_t                   waiters;      /* of lookups */
@@ -55,8 +56,8 @@ typedef struct {
 
 
 static ngx_int_t ngx_access_token_lookup_cached(
-    ngx_access_token_store_t *store, ngx_access_token_lookup_t *l,
-    int64_t now);
+    ngx_access_token_store_t *store, const ngx_access_token_origin_t *origin,
+    ngx_access_token_lookup_t *l, int64_t now);
 static ngx_int_t ngx_access_token_lookup_wait(ngx_access_token_store_t *store,
     ngx_access_token_lookup_t *l, int64_t now);
 
@@ -102,8 +103,9 @@ ngx_int_t
 ngx_access_token_lookup(ngx_access_token_store_t *store,
     ngx_access_token_lookup_t *l)
 {
-    int64_t                       now;
-    ngx_access_token_counters_t  *counters;
+    int64_t                           now;
+    ngx_access_token_counters_t      *counters;
+    const ngx_access_token_origin_t  *origin;
 
     l->verdict = NGX_ACCESS_TOKEN_UNAVAILABLE;
     l->token = NULL;
@@ -119,15 +121,17 @@ ngx_access_token_lookup(ngx_access_token_store_t *store,
     now = ngx_access_token_clock();
     counters = store->zone->counters;
 
-    if (store->lease == NULL
-        || !ngx_access_token_lease_runs(store->lease, now))
-    {
+    origin = store->lease
+             ? ngx_access_token_lease_origin(store->lease, l->key.id, now)
+             : NULL;
+
+    if (origin == NULL) {
         ngx_access_token_count(counters->bypasses);
 
         return ngx_access_token_lookup_wait(store, l, now);
     }
 
-    if (ngx_access_token_lookup_cached(store, l, now) == NGX_OK) {
+    if (ngx_access_token_lookup_cached(store, origin, l, now) == NGX_OK) {
         return NGX_OK;
     }
 
@@ -152,7 +156,8 @@ ngx_access_token_lookup_cancel(ngx_access_token_lookup_t *l)
 
 static ngx_int_t
 ngx_access_token_lookup_cached(ngx_access_token_store_t *store,
-    ngx_access_token_lookup_t *l, int64_t now)
+    const ngx_access_token_origin_t *origin, ngx_access_token_lookup_t *l,
+    int64_t now)
 {
     ngx_int_t                     rc;
     ngx_access_token_t           *t;
@@ -160,7 +165,8 @@ ngx_access_token_lookup_cached(ngx_access_token_store_t *store,
 
     counters = store->zone->counters;
 
-    rc = ngx_access_token_cache_find(store->zone, l->key.id, now, l->pool, &t);
+    rc = ngx_access_token_cache_find(store->zone, origin, l->key.id, now,
+                                     l->pool, &t);
 
     switch (rc) {
 
@@ -274,8 +280,8 @@ ngx_access_token_flight_current(const ngx_access_token_flight_t *flight,
     }
 
     return now - flight->sent < ngx_access_token_lease_length(store->lease)
-           && ngx_access_token_cache_current(store->zone, flight->load.id,
-                                             &flight->stamp);
+           && ngx_access_token_cache_current(store->zone, &flight->origin,
+                                             flight->load.id, &flight->stamp);
 }
 
 
@@ -295,7 +301,8 @@ ngx_access_token_flight_start(ngx_access_token_store_t *store,
     ngx_memcpy(flight->load.id, id, NGX_ACCESS_TOKEN_ID_LEN);
     ngx_queue_init(&flight->waiters);
 
-    fenced = store->lease && !ngx_access_token_lease_runs(store->lease, now);
+    fenced = store->lease
+             && ngx_access_token_lease_origin(store->lease, id, now) == NULL;
 
     if (ngx_access_token_flight_send(flight, now, fenced) != NGX_AGAIN) {
         ngx_free(flight);
@@ -319,9 +326,12 @@ static ngx_int_t
 ngx_access_token_flight_send(ngx_access_token_flight_t *flight, int64_t now,
     ngx_uint_t fenced)
 {
-    ngx_access_token_zone_t  *zone;
+    ngx_access_token_zone_t          *zone;
+    ngx_access_token_lease_t         *lease;
+    const ngx_access_token_origin_t  *origin;
 
     zone = flight->store->zone;
+    lease = flight->store->lease;
 
 #if (NGX_ACCESS_TOKEN_MUTATION == 4)
     fenced = 0;
@@ -331,8 +341,18 @@ ngx_access_token_flight_send(ngx_access_token_flight_t *flight, int64_t now,
     flight->load.handler = ngx_access_token_flight_land;
     flight->load.data = flight;
 
-    if (flight->store->lease) {
-        ngx_access_token_cache_stamp(zone, flight->load.id, &flight->stamp);
+    if (lease) {
+        origin = ngx_access_token_lease_origin(lease, flight->load.id, now);
+
+        if (origin) {
+            flight->origin = *origin;
+
+        } else {
+            ngx_memzero(&flight->origin, sizeof(ngx_access_token_origin_t));
+        }
+
+        ngx_access_token_cache_stamp(zone, &flight->origin, flight->load.id,
+                                     &flight->stamp);
     }
 
     if (fenced) {
@@ -395,8 +415,9 @@ static ngx_int_t
 ngx_access_token_flight_believe(ngx_access_token_flight_t *flight,
     ngx_int_t rc, const ngx_access_token_t *t)
 {
-    int64_t                    now;
-    ngx_access_token_store_t  *store;
+    int64_t                           now;
+    ngx_access_token_store_t         *store;
+    const ngx_access_token_origin_t  *origin;
 
     store = flight->store;
 
@@ -406,9 +427,18 @@ ngx_access_token_flight_believe(ngx_access_token_flight_t *flight,
 
     now = ngx_access_token_clock();
 
-    if (ngx_access_token_lease_covers(store->lease, now)) {
-        (void) ngx_access_token_cache_put(store->zone, flight->load.id,
-                                          &flight->stamp, flight->sent, t);
+    origin = ngx_access_token_lease_covers(store->lease, now);
+
+    if (origin) {
+
+        /* it may have been redirected to another server */
+
+        if (origin->source == flight->origin.source) {
+            (void) ngx_access_token_cache_put(store->zone, origin,
+                                              flight->load.id, &flight->stamp,
+                                              flight->sent, t);
+        }
+
         return rc;
     }
 

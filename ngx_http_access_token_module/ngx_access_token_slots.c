@@ -62,8 +62,8 @@ ngx_access_token_slots_find_locked(ngx_access_token_zone_t *zone,
 
 void
 ngx_access_token_slots_put_locked(ngx_access_token_zone_t *zone,
-    const u_char *id, uint32_t hash, int64_t sent, uint32_t used,
-    const ngx_access_token_t *t)
+    const u_char *id, uint32_t hash, uint32_t epoch, int64_t sent,
+    uint32_t used, const ngx_access_token_t *t)
 {
     uint32_t                    index;
     ngx_access_token_slot_t    *slot;
@@ -76,7 +76,7 @@ ngx_access_token_slots_put_locked(ngx_access_token_zone_t *zone,
 
     slot = &zone->slots[index];
     slot->bucket = hash & (zone->nbuckets - 1);
-    slot->epoch = zone->header->epoch;
+    slot->epoch = epoch;
     slot->sent = sent;
     slot->used = used;
     ngx_memcpy(slot->id, id, NGX_ACCESS_TOKEN_ID_LEN);

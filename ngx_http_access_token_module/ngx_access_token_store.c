@@ -40,6 +40,9 @@ static void ngx_access_token_store_args(ngx_access_token_call_t *call);
 static void ngx_access_token_store_change_args(ngx_access_token_call_t *call);
 static void ngx_access_token_store_drop_at(ngx_access_token_call_t *call,
     time_t expires);
+static ngx_int_t ngx_access_token_store_enlist(ngx_access_token_call_t *call);
+static void ngx_access_token_store_await_enlisted(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_access_token_store_send(ngx_access_token_call_t *call,
     const ngx_redis_script_t *script);
 static void ngx_access_token_store_await_change(void *data, ngx_int_t rc,
@@ -105,7 +108,72 @@ ngx_access_token_store_create(ngx_access_token_op_t *op,
         return NGX_ERROR;
     }
 
+    if (ngx_redis_is_cluster(op->store->redis)) {
+        return ngx_access_token_store_enlist(call);
+    }
+
     return ngx_access_token_store_send(call, &ngx_access_token_script_create);
+}
+
+
+/*
+ * In a cluster the list of organizations is on a server of its own, beyond the
+ * reach of a script.  It is written before a token, so that no organization is
+ * missing; one whose last token is gone stays in it.
+ */
+
+static ngx_int_t
+ngx_access_token_store_enlist(ngx_access_token_call_t *call)
+{
+    u_char                     buf[NGX_ACCESS_TOKEN_KEY_PREFIX_MAX + 1];
+    ngx_str_t                  argv[4], *args;
+    ngx_uint_t                 i;
+    ngx_access_token_op_t     *op;
+    ngx_access_token_store_t  *store;
+
+    if (call->failed) {
+        return NGX_ERROR;
+    }
+
+    op = call->op;
+    store = op->store;
+
+    /* what they point to may be gone when the script is sent */
+
+    args = call->argv.elts;
+
+    for (i = 0; i < call->argv.nelts; i++) {
+        args[i].data = ngx_pstrdup(op->pool, &args[i]);
+        if (args[i].data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_str_set(&argv[0], "ZADD");
+    argv[1].data = buf;
+    argv[1].len = ngx_sprintf(buf, "%Vo", &store->key_prefix) - buf;
+    ngx_str_set(&argv[2], "0");
+    argv[3] = call->owner.organization;
+
+    op->command = ngx_redis_send(store->redis, &argv[1], argv, 4,
+                                 ngx_access_token_store_await_enlisted, call);
+
+    return op->command ? NGX_AGAIN : NGX_ERROR;
+}
+
+
+static void
+ngx_access_token_store_await_enlisted(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply)
+{
+    ngx_access_token_call_t *call = data;
+
+    if (rc != NGX_OK
+        || ngx_access_token_store_send(call, &ngx_access_token_script_create)
+           != NGX_AGAIN)
+    {
+        ngx_access_token_call_done(call, NGX_ERROR);
+    }
 }
 
 
@@ -315,7 +383,10 @@ ngx_access_token_store_owner_keys(ngx_access_token_call_t *call)
     ngx_access_token_call_key(call, 'i', organization, group);
     ngx_access_token_call_key(call, 'i', organization, NULL);
     ngx_access_token_call_key(call, 'g', organization, NULL);
-    ngx_access_token_call_key_organizations(call);
+
+    if (!ngx_redis_is_cluster(call->op->store->redis)) {
+        ngx_access_token_call_key_organizations(call);
+    }
 }
 
 

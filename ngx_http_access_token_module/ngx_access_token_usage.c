@@ -71,9 +71,7 @@ ngx_access_token_usage_mark(ngx_access_token_zone_t *zone, const u_char *id,
 
     ngx_access_token_zone_lock(zone);
 
-    /* without a source nothing is cached */
-
-    slot = zone->source ? ngx_access_token_slots_find_locked(zone, id) : NULL;
+    slot = ngx_access_token_slots_find_locked(zone, id);
 
     if (slot == NULL
         || now - (time_t) slot->used >= zone->usage)

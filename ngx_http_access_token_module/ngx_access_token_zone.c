@@ -95,7 +95,6 @@ ngx_access_token_zone_init(ngx_shm_zone_t *shm, void *data)
 
     pool->data = p;
 
-    zone->header->epoch = 1;
     zone->header->fresh = 1;
 
     if (ngx_access_token_generate_random((u_char *) &zone->header->seed,
@@ -270,7 +269,10 @@ ngx_access_token_zone_empty(ngx_access_token_zone_t *zone)
 
     ngx_memzero(zone->uses, zone->nuses * sizeof(ngx_access_token_use_t));
 
-    header->epoch++;
+    for (i = 0; i < NGX_ACCESS_TOKEN_ORIGINS; i++) {
+        header->servers[i].epoch = ngx_access_token_zone_epoch_locked(zone);
+    }
+
     header->fresh = 1;
     header->free = 0;
     header->newest = 0;
@@ -279,6 +281,21 @@ ngx_access_token_zone_empty(ngx_access_token_zone_t *zone)
     header->entries = 0;
 
     ngx_access_token_count(zone->counters->flushes[NGX_ACCESS_TOKEN_CRASH]);
+}
+
+
+uint32_t
+ngx_access_token_zone_epoch_locked(ngx_access_token_zone_t *zone)
+{
+    ngx_access_token_header_t  *header;
+
+    header = zone->header;
+
+    /* that of nobody is 0 */
+
+    header->epoch += (header->epoch == 0xffffffff) ? 2 : 1;
+
+    return header->epoch;
 }
 
 

@@ -119,15 +119,28 @@ typedef struct {
 } ngx_access_token_use_t;
 
 
+/* What is known of a server; source 0: it is nobody's place. */
+
+#define NGX_ACCESS_TOKEN_ORIGINS     (2 * NGX_REDIS_NODES)
+
 typedef struct {
-    /* what all look-ups read has a cache line of its own */
-    uint64_t                      source;       /* which Redis */
-    uint64_t                      seed;         /* of the hash */
+    uint64_t                      source;       /* which one */
+    int64_t                       heard;        /* us */
     uint32_t                      epoch;
+    uint32_t                      claimed;      /* seconds */
+} ngx_access_token_server_t;
+
+
+typedef struct {
+    /* all look-ups read the first cache line, which is enough for one server */
+    uint64_t                      seed;         /* of the hash */
     uint32_t                      moves;        /* to the newest */
-    u_char                        line[40];
+    uint32_t                      unused;
+    ngx_access_token_server_t     servers[NGX_ACCESS_TOKEN_ORIGINS];
+    u_char                        line[48];
 
     uint32_t                      busy;         /* the lock is held */
+    uint32_t                      epoch;        /* the newest of all */
 
     uint32_t                      fresh;        /* slots never used, from */
     uint32_t                      free;
@@ -137,7 +150,6 @@ typedef struct {
     uint32_t                      entries;      /* records */
 
     uint32_t                      flush;        /* of uses: seconds, next */
-    int64_t                       heard;        /* us */
     u_char                        edge[NGX_ACCESS_TOKEN_EDGE_LEN];
 } ngx_access_token_header_t;
 
@@ -161,8 +173,6 @@ struct ngx_access_token_zone_s {
     int64_t                       max_age;      /* us */
     int64_t                       negative;
     time_t                        usage;        /* seconds; 0: not told */
-    uint64_t                      source;       /* claimed by this worker */
-
     ngx_slab_pool_t              *pool;
     ngx_shm_zone_t               *shm;
     size_t                        size;         /* of all that is laid out */
@@ -174,6 +184,11 @@ struct ngx_access_token_zone_s {
 void ngx_access_token_zone_lock(ngx_access_token_zone_t *zone);
 ngx_uint_t ngx_access_token_zone_trylock(ngx_access_token_zone_t *zone);
 void ngx_access_token_zone_unlock(ngx_access_token_zone_t *zone);
+
+
+/* An epoch that nothing is of yet. */
+
+uint32_t ngx_access_token_zone_epoch_locked(ngx_access_token_zone_t *zone);
 
 
 /* Of an id; not to be guessed from outside. */
@@ -247,8 +262,8 @@ ngx_access_token_slot_t *ngx_access_token_slots_find_locked(
 /* Adds a record whose id has none; if no slot is free, the oldest one goes. */
 
 void ngx_access_token_slots_put_locked(ngx_access_token_zone_t *zone,
-    const u_char *id, uint32_t hash, int64_t sent, uint32_t used,
-    const ngx_access_token_t *t);
+    const u_char *id, uint32_t hash, uint32_t epoch, int64_t sent,
+    uint32_t used, const ngx_access_token_t *t);
 
 /* Removes a record; makes it the newest. */
 

@@ -17,7 +17,6 @@
 #include <ngx_http_access_token.h>
 
 
-#define NGX_HTTP_ACCESS_TOKEN_KEY_PREFIX_MAX  32
 #define NGX_HTTP_ACCESS_TOKEN_REPLICAS_MAX    64
 
 #define NGX_HTTP_ACCESS_TOKEN_NO_ADDRESS                                      \
@@ -502,7 +501,7 @@ ngx_http_access_token_set_key_prefix(ngx_conf_t *cf,
                                               "write \"prefix=\" once");
     }
 
-    if (value->len > NGX_HTTP_ACCESS_TOKEN_KEY_PREFIX_MAX) {
+    if (value->len > NGX_ACCESS_TOKEN_KEY_PREFIX_MAX) {
         return ngx_http_access_token_conf_bad(cf, value,
                          "\"prefix=\" must be of 32 characters at most");
     }

@@ -2,10 +2,14 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * The wire: one Redis server (later Sentinels or a cluster), seen as a place
- * to send commands to.  It knows no token and no HTTP.
+ * The wire: Redis, which is one server or the nodes of a cluster, seen as a
+ * place to send commands to.  It knows no token and no HTTP.
  *
- *     ngx_redis_client.c   which connection, back-off, scripts
+ *     ngx_redis_client.c   all servers, and their answers
+ *     ngx_redis_command.c  a command: which server, and its bytes
+ *     ngx_redis_cluster.c  which node has a key, and what a node says to that
+ *     ngx_redis_map.c      the slot of a key, and CLUSTER SLOTS
+ *     ngx_redis_node.c     one server: its connections, back-off
  *     ngx_redis_link.c     the connection on which Redis tells what changes
  *     ngx_redis_address.c  from a name to addresses
  *     ngx_redis_connect.c  from an address to a server that takes commands
@@ -31,6 +35,13 @@
 #define NGX_REDIS_MAX_ELTS   16384          /* elements of one reply */
 #define NGX_REDIS_MAX_REPLY  (4 * 1024 * 1024)  /* bytes of one reply */
 #define NGX_REDIS_MAX_QUEUE  65536          /* commands waiting or in flight */
+
+/*
+ * Servers have numbers below this.  That of one that is gone is given to
+ * another one.  What is no cluster has one server, whose number is 0.
+ */
+
+#define NGX_REDIS_NODES      64
 
 
 typedef struct ngx_redis_s          ngx_redis_t;
@@ -165,13 +176,19 @@ ngx_redis_t *ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf);
 
 
 /*
- * Sends one command.  argv is copied; key is the key that decides the server
- * (for a cluster; NULL: any).  Returns NULL if it cannot be queued: out of
- * memory, too many waiting, or Redis was just found to be down and the
- * back-off pause lasts; the handler is not called then.
+ * Sends one command.  argv is copied; key is the key that decides the server,
+ * in a cluster.  Returns NULL if it cannot be queued: out of memory, too many
+ * waiting, or Redis was just found to be down and the back-off pause lasts;
+ * the handler is not called then.
  */
 
 ngx_redis_command_t *ngx_redis_send(ngx_redis_t *redis, const ngx_str_t *key,
+    const ngx_str_t *argv, ngx_uint_t argc, ngx_redis_handler_pt handler,
+    void *data);
+
+/* The same, to this server or none, whatever it says of others. */
+
+ngx_redis_command_t *ngx_redis_send_to(ngx_redis_t *redis, ngx_uint_t node,
     const ngx_str_t *argv, ngx_uint_t argc, ngx_redis_handler_pt handler,
     void *data);
 
@@ -221,66 +238,89 @@ void ngx_redis_count(ngx_redis_t *redis, ngx_redis_stats_t *stats);
 
 
 /*
- * How many connections for commands have been made so far.  Within a handler:
- * two commands whose handlers find the same number were answered by one and
- * the same connection.
+ * Within a handler: which server has answered, NGX_REDIS_NODES if it is gone
+ * meanwhile; and on which connection: two commands whose handlers find the same
+ * number were answered by one and the same.
  */
 
-ngx_uint_t ngx_redis_connection(ngx_redis_t *redis);
+ngx_uint_t ngx_redis_answering(const ngx_redis_t *redis);
+ngx_uint_t ngx_redis_connection(const ngx_redis_t *redis);
+
+
+/*
+ * The server that a key, or its hash tag alone, belongs to as far as is known;
+ * NGX_REDIS_NODES: it is not known now.
+ */
+
+ngx_uint_t ngx_redis_node(const ngx_redis_t *redis, const ngx_str_t *key);
+
+/* 1: keys of different hash tags may belong to different servers. */
+
+ngx_uint_t ngx_redis_is_cluster(const ngx_redis_t *redis);
+
+/* 1: there is a server of that number now. */
+
+ngx_uint_t ngx_redis_has_node(const ngx_redis_t *redis, ngx_uint_t node);
+
+/* Its address, for the log. */
+
+const ngx_str_t *ngx_redis_node_name(const ngx_redis_t *redis,
+    ngx_uint_t node);
 
 
 /* --- link -------------------------------------------------------------- */
 
 /*
- * A connection of its own on which Redis tells what changes.  It tracks
- * itself: CLIENT ID, CLIENT TRACKING ON REDIRECT <that id> BCAST PREFIX
- * <prefix>, SUBSCRIBE __redis__:invalidate and the channels, so that whatever
- * breaks the one breaks the other.  (With two, the subscriber of a tracking
- * connection that died would still answer and hear nothing.)  Where tracking
- * is refused, which is logged once, the channels have to do.
+ * A connection of its own, to each server, on which Redis tells what changes.
+ * It tracks itself: CLIENT ID, CLIENT TRACKING ON REDIRECT <that id> BCAST
+ * PREFIX <prefix>, SUBSCRIBE __redis__:invalidate and the channels, so that
+ * whatever breaks the one breaks the other.  (With two, the subscriber of a
+ * tracking connection that died would still answer and hear nothing.)  Where
+ * tracking is refused, which is logged once, the channels have to do.
  *
  * What is called, in this order and never from inside a call of the caller's:
  * up: Redis has confirmed all of it, and whatever changes from now on will be
  * told; changed and message: in the order in which Redis sent them; down: the
  * link is broken, what was not told never will be.  It is then made again by
- * itself, after a pause as that of commands.  The strings live until the
- * handler returns.
+ * itself, after a pause as that of commands, unless its server is gone.  The
+ * strings live until the handler returns.
  */
-
-typedef struct ngx_redis_link_s  ngx_redis_link_t;
 
 typedef struct {
     ngx_str_t                prefix;        /* of the keys to be told of */
     ngx_str_t               *channels;
     ngx_uint_t               nchannels;     /* at least one */
 
-    void                   (*up)(void *data);
-    void                   (*changed)(void *data, const ngx_str_t *key);
+    void                   (*up)(void *data, ngx_uint_t node);
+    void                   (*changed)(void *data, ngx_uint_t node,
+                                 const ngx_str_t *key);
                                             /* key NULL: all keys */
-    void                   (*message)(void *data, const ngx_str_t *channel,
+    void                   (*message)(void *data, ngx_uint_t node,
+                                 const ngx_str_t *channel,
                                  const ngx_str_t *text);
-    void                   (*down)(void *data);
+    void                   (*down)(void *data, ngx_uint_t node);
     void                    *data;
 } ngx_redis_link_conf_t;
 
 
 /*
- * Creates a link in configuration memory; conf is kept, not copied, and what
- * is in it may be filled in until the start.  NULL: no memory.
+ * Each server is to have a link; conf is kept, not copied, and what is in it
+ * may be filled in until the start.  NGX_ERROR: no memory.
  */
 
-ngx_redis_link_t *ngx_redis_link_create(ngx_conf_t *cf, ngx_redis_t *redis,
+ngx_int_t ngx_redis_listen(ngx_conf_t *cf, ngx_redis_t *redis,
     ngx_redis_link_conf_t *conf);
 
 
-/* Begins to connect; once, in a worker.  It does not keep a worker alive. */
+/* Links begin to connect; once, in a worker.  They do not keep it alive. */
 
-void ngx_redis_link_start(ngx_redis_link_t *link);
+void ngx_redis_start(ngx_redis_t *redis);
 
 
 /* The caller has lost its trust: closes it (down), logs why, connects anew. */
 
-void ngx_redis_link_reset(ngx_redis_link_t *link, const char *reason);
+void ngx_redis_link_reset(ngx_redis_t *redis, ngx_uint_t node,
+    const char *reason);
 
 
 /*
@@ -289,8 +329,9 @@ void ngx_redis_link_reset(ngx_redis_link_t *link, const char *reason);
  * logged once.  It takes conf->identify.
  */
 
-const ngx_str_t *ngx_redis_link_server(ngx_redis_link_t *link);
-const ngx_str_t *ngx_redis_server(ngx_redis_t *redis);
+const ngx_str_t *ngx_redis_link_server(const ngx_redis_t *redis,
+    ngx_uint_t node);
+const ngx_str_t *ngx_redis_server(const ngx_redis_t *redis, ngx_uint_t node);
 
 
 #pragma GCC visibility pop

@@ -57,6 +57,50 @@ ngx_redis_place_init(ngx_conf_t *cf, ngx_redis_place_t *place,
 }
 
 
+ngx_int_t
+ngx_redis_place_set(ngx_redis_place_t *place, ngx_pool_t *pool,
+    const ngx_str_t *host, in_port_t port)
+{
+    u_char      *p;
+    ngx_int_t    rc;
+    ngx_addr_t  *addr;
+
+    addr = ngx_pcalloc(pool, sizeof(ngx_addr_t));
+    if (addr == NULL) {
+        return NGX_ERROR;
+    }
+
+    place->port = port;
+
+    rc = ngx_parse_addr(pool, addr, host->data, host->len);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        place->host = *host;
+        return NGX_OK;
+    }
+
+    ngx_inet_set_port(addr->sockaddr, port);
+
+    p = ngx_pnalloc(pool, NGX_SOCKADDR_STRLEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    addr->name.data = p;
+    addr->name.len = ngx_sock_ntop(addr->sockaddr, addr->socklen, p,
+                                   NGX_SOCKADDR_STRLEN, 1);
+
+    place->addrs = addr;
+    place->naddrs = 1;
+
+    return NGX_OK;
+}
+
+
 static ngx_uint_t
 ngx_redis_is_name(ngx_url_t *u)
 {
@@ -77,6 +121,13 @@ ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
         return;
     }
 
+    if (place->naddrs == 0) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_RESOLVE, 0,
+                            "redis tells a name, not an address: "
+                            "add a resolver to the http block");
+        return;
+    }
+
     ngx_redis_conn_open(conn, place->addrs, place->naddrs);
 }
 
@@ -84,6 +135,11 @@ ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
 void
 ngx_redis_place_free(ngx_redis_place_t *place)
 {
+    if (place->resolving) {
+        ngx_resolve_name_done(place->resolving);
+        place->resolving = NULL;
+    }
+
     if (place->pool) {
         ngx_destroy_pool(place->pool);
         place->pool = NULL;
@@ -119,7 +175,12 @@ ngx_redis_resolve(ngx_redis_place_t *place)
     ctx->cancelable = place->conn->listens;
     ctx->timeout = ngx_min(conf->resolver_timeout, conf->connect_timeout);
 
+    /* it may be called back from within */
+
+    place->resolving = ctx;
+
     if (ngx_resolve_name(ctx) != NGX_OK) {
+        place->resolving = NULL;
         return NGX_DECLINED;
     }
 
@@ -136,13 +197,16 @@ ngx_redis_resolved(ngx_resolver_ctx_t *ctx)
     place = ctx->data;
     conn = place->conn;
 
+    place->resolving = NULL;
+
     if (ctx->state) {
 
         if (ngx_redis_conn_tell(conn, NGX_REDIS_RESOLVE)) {
             ngx_log_error(NGX_LOG_WARN, &conn->log, 0,
-                          "%V could not be resolved (%i: %s), its last known "
-                          "addresses are used", &ctx->name, ctx->state,
-                          ngx_resolver_strerror(ctx->state));
+                          "%V could not be resolved (%i: %s)%s", &ctx->name,
+                          ctx->state, ngx_resolver_strerror(ctx->state),
+                          place->naddrs ? ", its last known addresses are used"
+                                        : "");
         }
 
     } else if (ngx_redis_take_addresses(place, ctx) != NGX_OK) {
@@ -153,6 +217,12 @@ ngx_redis_resolved(ngx_resolver_ctx_t *ctx)
     }
 
     ngx_resolve_name_done(ctx);
+
+    if (place->naddrs == 0) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_RESOLVE, 0,
+                            "its name could not be resolved");
+        return;
+    }
 
     ngx_redis_conn_open(conn, place->addrs, place->naddrs);
 }

@@ -2,65 +2,27 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * The client: which server, at which address, and whether to try at all.
+ * The client: all servers, and the answers that come from them.
  *
- * Every worker has one data connection, made when its first command waits and
- * made again when one waits and it is gone.  After a failure a pause begins,
- * longer each time until something is answered: commands are refused at once,
- * and the first one after it connects at once.  No timer runs meanwhile, so
- * nothing keeps an idle worker busy, and no crowd reconnects: each worker has
- * its own pause, with jitter.
- *
- * A cluster will have several connections here and choose by key; Sentinels
- * will say the addresses that ngx_redis_open() opens.
+ * An answer goes to whoever has asked, unless it is of those that make the
+ * command go once more: a script that Redis does not know is sent as EVAL, and
+ * a node of a cluster may say that another one has the key.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <ngx_sha1.h>
 #include <ngx_redis_internal.h>
 
 
-/* The longest pause is under a second, jitter of a quarter included. */
-
-#define NGX_REDIS_PAUSE_MIN  50
-#define NGX_REDIS_PAUSE_MAX  750
-
-/*
- * Commands that are done are kept for the next ones, all of one size; bigger
- * ones are not.  Nor are any where a sanitizer is to see who goes beyond the
- * end of one, or uses one that is gone.
- */
-
-#define NGX_REDIS_KEEP       256
-
-#if defined(__SANITIZE_ADDRESS__)
-#define NGX_REDIS_COMMAND    0
-#else
-#define NGX_REDIS_COMMAND    1024           /* bytes */
-#endif
-
-
+static ngx_int_t ngx_redis_one_server(ngx_conf_t *cf, ngx_redis_t *redis);
 static void ngx_redis_cleanup(void *data);
-static ngx_redis_command_t *ngx_redis_command(ngx_redis_t *redis, size_t size,
-    ngx_redis_handler_pt handler, void *data);
-static ngx_redis_command_t *ngx_redis_alloc(ngx_redis_t *redis, size_t size);
-static void ngx_redis_free(ngx_redis_t *redis, ngx_redis_command_t *cmd);
-static ngx_redis_command_t *ngx_redis_submit(ngx_redis_t *redis,
-    ngx_redis_command_t *cmd, u_char *last);
-static void ngx_redis_open(ngx_redis_conn_t *conn);
-static ngx_int_t ngx_redis_greeted(ngx_redis_conn_t *conn);
-static void ngx_redis_lost(ngx_redis_conn_t *conn);
-static void ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
-    const ngx_redis_reply_t *reply);
 static void ngx_redis_refuse(ngx_redis_conn_t *conn, const ngx_str_t *error);
-static void ngx_redis_time(ngx_redis_t *redis, ngx_redis_command_t *cmd);
+static void ngx_redis_time(ngx_redis_t *redis, ngx_redis_conn_t *conn,
+    ngx_redis_command_t *cmd);
 static ngx_int_t ngx_redis_send_eval(ngx_redis_conn_t *conn,
     ngx_redis_command_t *cmd);
-static void ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
-    const ngx_redis_reply_t *reply);
 
 
 const ngx_uint_t  ngx_redis_latency_bounds[NGX_REDIS_LATENCIES - 1] = {
@@ -71,7 +33,6 @@ const ngx_uint_t  ngx_redis_latency_bounds[NGX_REDIS_LATENCIES - 1] = {
 static const ngx_str_t  ngx_redis_nobody = ngx_null_string;
 
 static ngx_str_t  ngx_redis_eval_name = ngx_string("EVAL");
-static ngx_str_t  ngx_redis_evalsha_name = ngx_string("EVALSHA");
 
 
 ngx_redis_t *
@@ -92,24 +53,43 @@ ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
 
     redis->conf = conf;
 
-    if (ngx_redis_place_init(cf, &redis->place, &conf->address) != NGX_OK) {
+    ngx_queue_init(&redis->free);
+
+    if (conf->topology == NGX_REDIS_CLUSTER) {
+
+        redis->cluster = ngx_redis_cluster_create(cf, redis);
+        if (redis->cluster == NULL) {
+            return NULL;
+        }
+
+    } else if (ngx_redis_one_server(cf, redis) != NGX_OK) {
         return NULL;
     }
-
-    ngx_queue_init(&redis->free);
-    ngx_redis_conn_init(&redis->conn, conf);
-
-    redis->conn.open = ngx_redis_open;
-    redis->conn.greeted = ngx_redis_greeted;
-    redis->conn.done = ngx_redis_done;
-    redis->conn.lost = ngx_redis_lost;
-    redis->conn.stats = &redis->stats;
-    redis->conn.data = redis;
 
     cln->handler = ngx_redis_cleanup;
     cln->data = redis;
 
     return redis;
+}
+
+
+static ngx_int_t
+ngx_redis_one_server(ngx_conf_t *cf, ngx_redis_t *redis)
+{
+    ngx_redis_node_t  *node;
+
+    node = ngx_pcalloc(cf->pool, sizeof(ngx_redis_node_t));
+    if (node == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_redis_node_init(node, redis);
+
+    node->number = 0;
+    redis->nodes[0] = node;
+
+    return ngx_redis_place_init(cf, &node->place,
+                                redis->conf->addresses->elts);
 }
 
 
@@ -123,14 +103,21 @@ ngx_redis_cleanup(void *data)
 {
     ngx_redis_t  *redis = data;
 
+    ngx_uint_t            i;
     ngx_queue_t          *q;
     ngx_redis_command_t  *cmd;
 
     redis->gone = 1;
 
-    ngx_redis_conn_drop(&redis->conn);
+    for (i = 0; i < NGX_REDIS_NODES; i++) {
+        if (redis->nodes[i]) {
+            ngx_redis_node_close(redis->nodes[i]);
+        }
+    }
 
-    ngx_redis_place_free(&redis->place);
+    if (redis->cluster) {
+        ngx_redis_cluster_free(redis->cluster);
+    }
 
     while (redis->nfree) {
         q = ngx_queue_head(&redis->free);
@@ -143,164 +130,41 @@ ngx_redis_cleanup(void *data)
 }
 
 
-ngx_redis_command_t *
-ngx_redis_send(ngx_redis_t *redis, const ngx_str_t *key,
-    const ngx_str_t *argv, ngx_uint_t argc, ngx_redis_handler_pt handler,
-    void *data)
-{
-    size_t                size;
-    u_char               *p;
-    ngx_uint_t            i;
-    ngx_redis_command_t  *cmd;
-
-    size = 0;
-
-    for (i = 0; i < argc; i++) {
-        size += argv[i].len;
-    }
-
-    cmd = ngx_redis_command(redis, ngx_redis_command_len(argc, size),
-                            handler, data);
-    if (cmd == NULL) {
-        return NULL;
-    }
-
-    p = ngx_redis_write_array(cmd->pos, argc);
-
-    for (i = 0; i < argc; i++) {
-        p = ngx_redis_write_bulk(p, &argv[i]);
-    }
-
-    return ngx_redis_submit(redis, cmd, p);
-}
-
-
 ngx_int_t
-ngx_redis_prepare(ngx_pool_t *pool, const ngx_str_t *argv, ngx_uint_t argc,
-    ngx_redis_prepared_t *prepared)
+ngx_redis_listen(ngx_conf_t *cf, ngx_redis_t *redis,
+    ngx_redis_link_conf_t *conf)
 {
-    size_t      size;
-    u_char     *p;
-    ngx_uint_t  i;
+    ngx_redis_node_t  *node;
 
-    size = argv[0].len;
+    redis->listener = conf;
+    node = redis->nodes[0];
 
-    for (i = 2; i < argc; i++) {
-        size += argv[i].len;
+    /* nodes of a cluster get theirs when they are found */
+
+    if (node) {
+        node->link = ngx_redis_link_create(node, cf->pool);
+        if (node->link == NULL) {
+            return NGX_ERROR;
+        }
     }
-
-    p = ngx_pnalloc(pool, ngx_redis_command_len(argc, size));
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    prepared->head.data = p;
-    p = ngx_redis_write_array(p, argc);
-    p = ngx_redis_write_bulk(p, &argv[0]);
-    prepared->head.len = p - prepared->head.data;
-
-    prepared->tail.data = p;
-
-    for (i = 2; i < argc; i++) {
-        p = ngx_redis_write_bulk(p, &argv[i]);
-    }
-
-    prepared->tail.len = p - prepared->tail.data;
 
     return NGX_OK;
 }
 
 
-ngx_redis_command_t *
-ngx_redis_send_prepared(ngx_redis_t *redis,
-    const ngx_redis_prepared_t *prepared, const ngx_str_t *key,
-    ngx_redis_handler_pt handler, void *data)
-{
-    u_char               *p;
-    ngx_redis_command_t  *cmd;
-
-    cmd = ngx_redis_command(redis, prepared->head.len + prepared->tail.len
-                                   + ngx_redis_command_len(0, key->len),
-                            handler, data);
-    if (cmd == NULL) {
-        return NULL;
-    }
-
-    p = ngx_cpymem(cmd->pos, prepared->head.data, prepared->head.len);
-    p = ngx_redis_write_bulk(p, key);
-    p = ngx_cpymem(p, prepared->tail.data, prepared->tail.len);
-
-    return ngx_redis_submit(redis, cmd, p);
-}
-
-
-ngx_redis_command_t *
-ngx_redis_eval(ngx_redis_t *redis, const ngx_redis_script_t *script,
-    ngx_uint_t nkeys, const ngx_str_t *argv, ngx_uint_t argc,
-    ngx_redis_handler_pt handler, void *data)
-{
-    u_char               *p, digits[NGX_INT_T_LEN];
-    size_t                size;
-    ngx_str_t             sha1, number;
-    ngx_uint_t            i;
-    ngx_redis_command_t  *cmd;
-
-    sha1.data = (u_char *) script->sha1;
-    sha1.len = sizeof(script->sha1);
-
-    number.data = digits;
-    number.len = ngx_sprintf(digits, "%ui", nkeys) - digits;
-
-    size = ngx_redis_evalsha_name.len + sha1.len + number.len;
-
-    for (i = 0; i < argc; i++) {
-        size += argv[i].len;
-    }
-
-    cmd = ngx_redis_command(redis, ngx_redis_command_len(argc + 3, size),
-                            handler, data);
-    if (cmd == NULL) {
-        return NULL;
-    }
-
-    cmd->script = script;
-    cmd->slow = script->slow;
-    cmd->argc = argc + 3;
-
-    p = ngx_redis_write_array(cmd->pos, cmd->argc);
-    p = ngx_redis_write_bulk(p, &ngx_redis_evalsha_name);
-    p = ngx_redis_write_bulk(p, &sha1);
-
-    cmd->args = p;
-
-    p = ngx_redis_write_bulk(p, &number);
-
-    for (i = 0; i < argc; i++) {
-        p = ngx_redis_write_bulk(p, &argv[i]);
-    }
-
-    return ngx_redis_submit(redis, cmd, p);
-}
-
-
 void
-ngx_redis_script_init(ngx_redis_script_t *script)
+ngx_redis_start(ngx_redis_t *redis)
 {
-    u_char      digest[20];
-    ngx_sha1_t  sha1;
+    redis->started = 1;
 
-    ngx_sha1_init(&sha1);
-    ngx_sha1_update(&sha1, script->text.data, script->text.len);
-    ngx_sha1_final(digest, &sha1);
+    if (redis->cluster) {
+        ngx_redis_cluster_doubt(redis->cluster);
+        return;
+    }
 
-    ngx_hex_dump(script->sha1, digest, sizeof(digest));
-}
-
-
-void
-ngx_redis_cancel(ngx_redis_command_t *cmd)
-{
-    cmd->handler = NULL;
+    if (redis->nodes[0]->link) {
+        ngx_redis_link_start(redis->nodes[0]->link);
+    }
 }
 
 
@@ -312,176 +176,89 @@ ngx_redis_count(ngx_redis_t *redis, ngx_redis_stats_t *stats)
 
 
 ngx_uint_t
-ngx_redis_connection(ngx_redis_t *redis)
+ngx_redis_answering(const ngx_redis_t *redis)
 {
-    return redis->conn.connects;
+    return redis->answering ? redis->answering->number : NGX_REDIS_NODES;
+}
+
+
+ngx_uint_t
+ngx_redis_connection(const ngx_redis_t *redis)
+{
+    return redis->serial;
+}
+
+
+ngx_uint_t
+ngx_redis_node(const ngx_redis_t *redis, const ngx_str_t *key)
+{
+    ngx_redis_node_t  *node;
+
+    if (redis->cluster == NULL) {
+        return 0;
+    }
+
+    node = ngx_redis_cluster_route(redis->cluster, ngx_redis_slot(key));
+
+    return node ? node->number : NGX_REDIS_NODES;
+}
+
+
+ngx_uint_t
+ngx_redis_is_cluster(const ngx_redis_t *redis)
+{
+    return redis->cluster != NULL;
+}
+
+
+ngx_uint_t
+ngx_redis_has_node(const ngx_redis_t *redis, ngx_uint_t node)
+{
+    return redis->nodes[node] != NULL;
 }
 
 
 const ngx_str_t *
-ngx_redis_server(ngx_redis_t *redis)
+ngx_redis_node_name(const ngx_redis_t *redis, ngx_uint_t node)
 {
-    return redis->conn.ready ? &redis->conn.server : &ngx_redis_nobody;
+    ngx_redis_node_t  *at;
+
+    at = (node < NGX_REDIS_NODES) ? redis->nodes[node] : NULL;
+
+    return (at && at->place.naddrs) ? &at->place.addrs[0].name
+                                    : &redis->conf->address;
 }
 
 
-/* A command with room for its bytes, unless it is of no use to send one. */
-
-static ngx_redis_command_t *
-ngx_redis_command(ngx_redis_t *redis, size_t size,
-    ngx_redis_handler_pt handler, void *data)
+const ngx_str_t *
+ngx_redis_server(const ngx_redis_t *redis, ngx_uint_t node)
 {
-    ngx_redis_conn_t     *conn;
-    ngx_redis_command_t  *cmd;
+    ngx_redis_node_t  *at;
 
-    conn = &redis->conn;
+    at = (node < NGX_REDIS_NODES) ? redis->nodes[node] : NULL;
 
-    if (redis->pause
-        && !conn->ready
-        && !conn->opening
-        && (ngx_msec_int_t) (redis->until - ngx_current_msec) > 0)
-    {
-        return NULL;
-    }
-
-    if (conn->ncommands >= NGX_REDIS_MAX_QUEUE) {
-
-        if (ngx_redis_conn_tell(conn, NGX_REDIS_FULL)) {
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                          "too many commands wait for redis \"%V\"",
-                          &redis->conf->address);
-        }
-
-        return NULL;
-    }
-
-    cmd = ngx_redis_alloc(redis, sizeof(ngx_redis_command_t) + size);
-    if (cmd == NULL) {
-        return NULL;
-    }
-
-    cmd->handler = handler;
-    cmd->data = data;
-    cmd->pos = (u_char *) cmd + sizeof(ngx_redis_command_t);
-
-    return cmd;
+    return (at && at->conn.ready) ? &at->conn.server : &ngx_redis_nobody;
 }
 
 
-static ngx_redis_command_t *
-ngx_redis_alloc(ngx_redis_t *redis, size_t size)
-{
-    ngx_uint_t            big;
-    ngx_queue_t          *q;
-    ngx_redis_command_t  *cmd;
+/* --- answers ----------------------------------------------------------- */
 
-    big = (size > NGX_REDIS_COMMAND);
-
-    if (big || redis->nfree == 0) {
-        cmd = ngx_alloc(big ? size : NGX_REDIS_COMMAND, ngx_cycle->log);
-        if (cmd == NULL) {
-            return NULL;
-        }
-
-    } else {
-        q = ngx_queue_head(&redis->free);
-        ngx_queue_remove(q);
-        redis->nfree--;
-
-        cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
-    }
-
-    ngx_memzero(cmd, sizeof(ngx_redis_command_t));
-
-    cmd->big = big;
-
-    return cmd;
-}
-
-
-static void
-ngx_redis_free(ngx_redis_t *redis, ngx_redis_command_t *cmd)
-{
-    if (cmd->eval) {
-        ngx_free(cmd->eval);
-    }
-
-    if (cmd->big || redis->nfree >= NGX_REDIS_KEEP) {
-        ngx_free(cmd);
-        return;
-    }
-
-    ngx_queue_insert_head(&redis->free, &cmd->queue);
-    redis->nfree++;
-}
-
-
-static ngx_redis_command_t *
-ngx_redis_submit(ngx_redis_t *redis, ngx_redis_command_t *cmd, u_char *last)
-{
-    cmd->last = last;
-
-    ngx_redis_conn_submit(&redis->conn, cmd);
-
-    return cmd;
-}
-
-
-static void
-ngx_redis_open(ngx_redis_conn_t *conn)
-{
-    ngx_redis_t  *redis;
-
-    redis = conn->data;
-
-    ngx_redis_place_open(&redis->place, conn);
-}
-
-
-static ngx_int_t
-ngx_redis_greeted(ngx_redis_conn_t *conn)
-{
-    ngx_redis_conn_ready(conn);
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_redis_lost(ngx_redis_conn_t *conn)
-{
-    ngx_redis_t  *redis;
-
-    redis = conn->data;
-
-    redis->until = ngx_current_msec + ngx_redis_pause(&redis->pause);
-}
-
-
-ngx_msec_t
-ngx_redis_pause(ngx_msec_t *last)
-{
-    *last = *last ? ngx_min(*last * 2, NGX_REDIS_PAUSE_MAX)
-                  : NGX_REDIS_PAUSE_MIN;
-
-    return *last * (75 + ngx_random() % 51) / 100;
-}
-
-
-static void
+void
 ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
     const ngx_redis_reply_t *reply)
 {
-    ngx_redis_t  *redis;
+    ngx_redis_t       *redis;
+    ngx_redis_node_t  *node;
 
-    redis = conn->data;
+    node = conn->data;
+    redis = node->redis;
 
     if (reply == NULL) {
         ngx_redis_finish(redis, cmd, NULL);
         return;
     }
 
-    redis->pause = 0;
+    node->pause = 0;
 
     if (reply->type == NGX_REDIS_ERROR) {
 
@@ -494,12 +271,25 @@ ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
             return;
         }
 
+        if (redis->cluster
+            && ngx_redis_cluster_redirect(redis->cluster, node, cmd,
+                                          &reply->str)
+               == NGX_OK)
+        {
+            return;
+        }
+
         ngx_redis_refuse(conn, &reply->str);
         reply = NULL;
     }
 
-    ngx_redis_time(redis, cmd);
+    redis->answering = node;
+    redis->serial = conn->serial;
+
+    ngx_redis_time(redis, conn, cmd);
     ngx_redis_finish(redis, cmd, reply);
+
+    redis->answering = NULL;
 }
 
 
@@ -523,7 +313,8 @@ ngx_redis_refuse(ngx_redis_conn_t *conn, const ngx_str_t *error)
 
 
 static void
-ngx_redis_time(ngx_redis_t *redis, ngx_redis_command_t *cmd)
+ngx_redis_time(ngx_redis_t *redis, ngx_redis_conn_t *conn,
+    ngx_redis_command_t *cmd)
 {
     ngx_uint_t          i, took;
     ngx_redis_stats_t  *stats;
@@ -534,7 +325,7 @@ ngx_redis_time(ngx_redis_t *redis, ngx_redis_command_t *cmd)
         return;
     }
 
-    took = redis->conn.now - cmd->start;
+    took = conn->now - cmd->start;
 
     for (i = 0; i < NGX_REDIS_LATENCIES - 1; i++) {
         if (took <= ngx_redis_latency_bounds[i]) {
@@ -580,7 +371,7 @@ ngx_redis_send_eval(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd)
 }
 
 
-static void
+void
 ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
     const ngx_redis_reply_t *reply)
 {

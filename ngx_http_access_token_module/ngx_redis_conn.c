@@ -48,6 +48,11 @@ static void ngx_redis_conn_rest(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_close(ngx_redis_conn_t *conn);
 
 
+/* Of connections that became ready, in this worker. */
+
+static ngx_uint_t  ngx_redis_serial;
+
+
 void
 ngx_redis_conn_init(ngx_redis_conn_t *conn, ngx_redis_conf_t *conf)
 {
@@ -157,7 +162,7 @@ ngx_redis_conn_ready(ngx_redis_conn_t *conn)
     conn->opening = 0;
     conn->ready = 1;
     conn->take = ngx_redis_conn_take_reply;
-    conn->connects++;
+    conn->serial = ++ngx_redis_serial;
 
     ngx_redis_add(*conn->stats, connects, 1);
     ngx_redis_conn_acts(conn, NGX_REDIS_READY);

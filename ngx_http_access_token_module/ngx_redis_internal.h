@@ -4,10 +4,15 @@
  *
  * What the files of the wire share, and nobody else sees:
  *
- *     client, link      decide when and where to: back-off, scripts; news
- *       |  ^
+ *     command           its bytes      cluster     which node, and again
+ *     client            answers          |  ^
+ *       |                                v  |
+ *     node              one server: when and where to connect, back-off
+ *       |  \
+ *       |   link        news of it
+ *       |    |  ^
  *     submit, open, fail | open, greeted, done, lost
- *       v  |
+ *       v    v  |
  *     conn              one connection, made anew whenever it is needed
  *       |
  *     reader            bytes to replies; write_*: commands to bytes
@@ -30,17 +35,23 @@
 
 typedef struct ngx_redis_conn_s    ngx_redis_conn_t;
 typedef struct ngx_redis_reader_s  ngx_redis_reader_t;
+typedef struct ngx_redis_node_s    ngx_redis_node_t;
+typedef struct ngx_redis_link_s    ngx_redis_link_t;
+typedef struct ngx_redis_cluster_s ngx_redis_cluster_t;
 
 
 /*
  * One allocation with its bytes behind it.  It keeps them until it is
- * answered: a script that Redis does not know is sent again as EVAL.
+ * answered: a script that Redis does not know is sent again as EVAL, and what a
+ * node of a cluster does not have is sent to another one.
  */
 
 struct ngx_redis_command_s {
     ngx_queue_t                queue;       /* in waiting, sent or slow */
     ngx_redis_handler_pt       handler;     /* NULL: cancelled */
     void                      *data;
+    ngx_redis_node_t          *node;        /* where it goes; NULL: nobody
+                                               knows, cluster.c keeps it */
 
     const ngx_redis_script_t  *script;      /* of an EVALSHA, or NULL */
     u_char                    *args;        /* of a script: after its digest */
@@ -53,6 +64,12 @@ struct ngx_redis_command_s {
                                                its waiting for its turn; as of
                                                ngx_redis_conn_clock() */
 
+    /* of a cluster */
+    ngx_msec_t                 deadline;    /* of sending it again */
+    ngx_uint_t                 slot;
+
+    unsigned                   tries:4;     /* redirections */
+    unsigned                   bound:1;     /* to its node */
     unsigned                   slow:1;
     unsigned                   big:1;       /* not for another one */
 };
@@ -77,6 +94,7 @@ typedef enum {
     NGX_REDIS_RESET,
     NGX_REDIS_UNNAMED,
     NGX_REDIS_UNTRACKED,
+    NGX_REDIS_MAP,
     NGX_REDIS_LOADING,                      /* and the rest of the table */
     NGX_REDIS_FAULTS = NGX_REDIS_LOADING + 32
 } ngx_redis_fault_e;
@@ -124,6 +142,7 @@ typedef struct {
     ngx_addr_t                *addrs;
     ngx_uint_t                 naddrs;
     ngx_pool_t                *pool;
+    ngx_resolver_ctx_t        *resolving;   /* or NULL */
 } ngx_redis_place_t;
 
 
@@ -172,7 +191,7 @@ struct ngx_redis_conn_s {
     ngx_uint_t                 ncommands;   /* in all three */
     ngx_uint_t                 commands;    /* since the worker's start */
     ngx_uint_t                 writes;      /* the same: system calls */
-    ngx_uint_t                 connects;    /* the same: that became ready */
+    ngx_uint_t                 serial;      /* no other one has it */
     ngx_redis_command_t       *writing;     /* last of sent, partly in out */
 
     int64_t                    now;         /* of the last flush or read */
@@ -205,20 +224,44 @@ struct ngx_redis_conn_s {
 };
 
 
-/* The client; a link looks at its connection, and counts where it does. */
+/*
+ * One server.  That of the configuration lies in its memory, nodes of a cluster
+ * in pool.
+ */
 
-struct ngx_redis_s {
-    ngx_redis_conf_t          *conf;
+struct ngx_redis_node_s {
+    ngx_redis_t               *redis;
+    ngx_uint_t                 number;      /* NGX_REDIS_NODES: none */
     ngx_redis_conn_t           conn;
     ngx_redis_place_t          place;
-    ngx_redis_stats_t         *stats;       /* or NULL */
+    ngx_redis_link_t          *link;        /* NULL: nobody listens */
 
     ngx_msec_t                 pause;       /* the last one; 0: all is well */
     ngx_msec_t                 until;       /* its end */
-    ngx_uint_t                 gone;        /* the worker exits */
+
+    /* of a cluster */
+    ngx_queue_t                queue;       /* of those that leave */
+    ngx_pool_t                *pool;
+    ngx_str_t                  host;
+    in_port_t                  port;
+};
+
+
+struct ngx_redis_s {
+    ngx_redis_conf_t          *conf;
+    ngx_redis_node_t          *nodes[NGX_REDIS_NODES];
+    ngx_redis_cluster_t       *cluster;     /* or NULL */
+    ngx_redis_link_conf_t     *listener;    /* or NULL */
+    ngx_redis_stats_t         *stats;       /* or NULL */
+
+    ngx_redis_node_t          *answering;   /* while a handler runs */
+    ngx_uint_t                 serial;      /* of its connection */
 
     ngx_queue_t                free;        /* commands for the next ones */
     ngx_uint_t                 nfree;
+
+    unsigned                   gone:1;      /* the worker exits */
+    unsigned                   started:1;
 };
 
 
@@ -235,7 +278,109 @@ struct ngx_redis_s {
 #pragma GCC visibility push(hidden)
 
 
-/* --- client ------------------------------------------------------------ */
+/* --- command, client --------------------------------------------------- */
+
+/*
+ * ask: as ngx_redis_send_to(), of a node that may have no number.  again: sends
+ * all of the command once more, to node.  finish: hands the answer, or NULL, to
+ * whoever has asked.
+ */
+
+ngx_redis_command_t *ngx_redis_ask(ngx_redis_node_t *node,
+    const ngx_str_t *argv, ngx_uint_t argc, ngx_redis_handler_pt handler,
+    void *data);
+void ngx_redis_again(ngx_redis_command_t *cmd, ngx_redis_node_t *node);
+void ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
+    const ngx_redis_reply_t *reply);
+
+void ngx_redis_free(ngx_redis_t *redis, ngx_redis_command_t *cmd);
+
+/* A command of a node's connection is done. */
+
+void ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
+    const ngx_redis_reply_t *reply);
+
+
+/* --- cluster ----------------------------------------------------------- */
+
+ngx_redis_cluster_t *ngx_redis_cluster_create(ngx_conf_t *cf,
+    ngx_redis_t *redis);
+void ngx_redis_cluster_free(ngx_redis_cluster_t *cluster);
+
+/* The node of a slot; NULL: none is known. */
+
+ngx_redis_node_t *ngx_redis_cluster_route(const ngx_redis_cluster_t *cluster,
+    ngx_uint_t slot);
+
+/*
+ * Keeps a command until its node is known, or its time is up.  takes: 1 if it
+ * is of use to keep one now.
+ */
+
+ngx_uint_t ngx_redis_cluster_takes(const ngx_redis_cluster_t *cluster);
+void ngx_redis_cluster_keep(ngx_redis_cluster_t *cluster,
+    ngx_redis_command_t *cmd);
+
+/*
+ * A node has answered with an error.  NGX_OK: the command is taken, and will be
+ * sent again; NGX_DECLINED: it is an error like any other.
+ */
+
+ngx_int_t ngx_redis_cluster_redirect(ngx_redis_cluster_t *cluster,
+    ngx_redis_node_t *node, ngx_redis_command_t *cmd, const ngx_str_t *error);
+
+/* The map may be old: it is asked for soon. */
+
+void ngx_redis_cluster_doubt(ngx_redis_cluster_t *cluster);
+
+
+/* --- map --------------------------------------------------------------- */
+
+#define NGX_REDIS_SLOTS  16384
+
+/* The slot of a key: that of its hash tag if it has one. */
+
+ngx_uint_t ngx_redis_slot(const ngx_str_t *key);
+
+/*
+ * Reads the answer to CLUSTER SLOTS: calls range for each one with its primary;
+ * host may be empty: that of the node that was asked.  NGX_ERROR: it is
+ * malformed, or range has said so; ranges before may have been called.
+ */
+
+typedef ngx_int_t (*ngx_redis_range_pt)(void *data, ngx_uint_t first,
+    ngx_uint_t last, const ngx_str_t *host, in_port_t port);
+
+ngx_int_t ngx_redis_map_read(const ngx_redis_reply_t *reply,
+    ngx_redis_range_pt range, void *data);
+
+/* Reads "MOVED SLOT HOST:PORT", or ASK.  NGX_DECLINED: it is neither. */
+
+ngx_int_t ngx_redis_map_target(const ngx_str_t *error, ngx_uint_t *slot,
+    ngx_str_t *host, in_port_t *port);
+
+
+/* --- node -------------------------------------------------------------- */
+
+/* Fills in what is zeroed; its place and number are the caller's to set. */
+
+void ngx_redis_node_init(ngx_redis_node_t *node, ngx_redis_t *redis);
+
+/* One of a cluster, found at run time.  NULL: no memory. */
+
+ngx_redis_node_t *ngx_redis_node_create(ngx_redis_t *redis,
+    const ngx_str_t *host, in_port_t port);
+
+/*
+ * Drops its connections: what was in flight fails.  One that was created is
+ * gone then.
+ */
+
+void ngx_redis_node_close(ngx_redis_node_t *node);
+
+/* 1: it has just failed, and the pause lasts. */
+
+ngx_uint_t ngx_redis_node_pauses(const ngx_redis_node_t *node);
 
 /*
  * How many milliseconds to wait after one more failure, with jitter.  last is
@@ -243,6 +388,16 @@ struct ngx_redis_s {
  */
 
 ngx_msec_t ngx_redis_pause(ngx_msec_t *last);
+
+
+/* --- link -------------------------------------------------------------- */
+
+/* That of a node, in pool.  NULL: no memory.  close: for good. */
+
+ngx_redis_link_t *ngx_redis_link_create(ngx_redis_node_t *node,
+    ngx_pool_t *pool);
+void ngx_redis_link_start(ngx_redis_link_t *link);
+void ngx_redis_link_close(ngx_redis_link_t *link);
 
 
 /* --- address ----------------------------------------------------------- */
@@ -255,6 +410,14 @@ ngx_int_t ngx_redis_place_init(ngx_conf_t *cf, ngx_redis_place_t *place,
 /* Finds addresses and calls ngx_redis_conn_open() or _fail(), maybe later. */
 
 void ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn);
+
+/*
+ * The place of a host, a name or an address, that was found at run time; what
+ * it needs lies in pool.  NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_redis_place_set(ngx_redis_place_t *place, ngx_pool_t *pool,
+    const ngx_str_t *host, in_port_t port);
 void ngx_redis_place_free(ngx_redis_place_t *place);
 
 

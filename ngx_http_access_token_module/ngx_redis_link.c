@@ -35,7 +35,7 @@
 
 
 struct ngx_redis_link_s {
-    ngx_redis_t            *redis;
+    ngx_redis_node_t       *node;
     ngx_redis_link_conf_t  *conf;
     ngx_redis_conn_t        conn;
     ngx_redis_place_t       place;
@@ -54,11 +54,10 @@ struct ngx_redis_link_s {
     ngx_uint_t              due;            /* channels to be confirmed */
 
     unsigned                up:1;
-    unsigned                gone:1;         /* the worker exits */
+    unsigned                gone:1;         /* for good */
 };
 
 
-static void ngx_redis_link_cleanup(void *data);
 static void ngx_redis_link_connect(ngx_event_t *ev);
 static ngx_addr_t *ngx_redis_link_same(ngx_redis_link_t *link);
 static ngx_int_t ngx_redis_link_greeted(ngx_redis_conn_t *conn);
@@ -94,25 +93,21 @@ static const ngx_str_t  ngx_redis_message = ngx_string("message");
 
 
 ngx_redis_link_t *
-ngx_redis_link_create(ngx_conf_t *cf, ngx_redis_t *redis,
-    ngx_redis_link_conf_t *conf)
+ngx_redis_link_create(ngx_redis_node_t *node, ngx_pool_t *pool)
 {
-    ngx_redis_link_t    *link;
-    ngx_pool_cleanup_t  *cln;
+    ngx_redis_t       *redis;
+    ngx_redis_link_t  *link;
 
-    link = ngx_pcalloc(cf->pool, sizeof(ngx_redis_link_t));
+    redis = node->redis;
+
+    link = ngx_pcalloc(pool, sizeof(ngx_redis_link_t));
     if (link == NULL) {
         return NULL;
     }
 
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
-        return NULL;
-    }
-
-    link->redis = redis;
-    link->conf = conf;
-    link->place = redis->place;
+    link->node = node;
+    link->conf = redis->listener;
+    link->place = node->place;
 
     ngx_redis_conn_init(&link->conn, redis->conf);
 
@@ -131,20 +126,15 @@ ngx_redis_link_create(ngx_conf_t *cf, ngx_redis_t *redis,
     link->doubt.data = link;
     link->doubt.log = &link->conn.log;
 
-    cln->handler = ngx_redis_link_cleanup;
-    cln->data = link;
-
     return link;
 }
 
 
-/* As that of the client: frees, and calls nobody. */
+/* The caller is told, unless the worker exits. */
 
-static void
-ngx_redis_link_cleanup(void *data)
+void
+ngx_redis_link_close(ngx_redis_link_t *link)
 {
-    ngx_redis_link_t  *link = data;
-
     link->gone = 1;
 
     ngx_redis_conn_drop(&link->conn);
@@ -156,6 +146,18 @@ ngx_redis_link_cleanup(void *data)
 
     if (link->doubt.posted) {
         ngx_delete_posted_event(&link->doubt);
+    }
+
+    if (link->conn.turn.posted) {
+        ngx_delete_posted_event(&link->conn.turn);
+    }
+
+    if (link->up) {
+        link->up = 0;
+
+        if (!link->node->redis->gone) {
+            link->conf->down(link->conf->data, link->node->number);
+        }
     }
 }
 
@@ -202,7 +204,7 @@ ngx_redis_link_same(ngx_redis_link_t *link)
     ngx_redis_conn_t       *conn;
     ngx_peer_connection_t  *peer;
 
-    conn = &link->redis->conn;
+    conn = &link->node->conn;
     peer = &conn->peer;
 
     if (!conn->ready) {
@@ -437,7 +439,7 @@ ngx_redis_link_up(ngx_redis_link_t *link)
     link->since = ngx_current_msec;
     link->up = 1;
 
-    link->conf->up(link->conf->data);
+    link->conf->up(link->conf->data, link->node->number);
 }
 
 
@@ -467,7 +469,8 @@ ngx_redis_link_take_news(ngx_redis_conn_t *conn,
         return ngx_redis_link_garbled(conn);
     }
 
-    link->conf->message(link->conf->data, &elts[1].str, &elts[2].str);
+    link->conf->message(link->conf->data, link->node->number,
+                        &elts[1].str, &elts[2].str);
 
     return NGX_OK;
 }
@@ -482,7 +485,7 @@ ngx_redis_link_take_keys(ngx_redis_link_t *link, const ngx_redis_reply_t *keys)
     ngx_redis_reply_t  *key;
 
     if (keys->type == NGX_REDIS_NIL) {
-        link->conf->changed(link->conf->data, NULL);
+        link->conf->changed(link->conf->data, link->node->number, NULL);
         return NGX_OK;
     }
 
@@ -497,7 +500,7 @@ ngx_redis_link_take_keys(ngx_redis_link_t *link, const ngx_redis_reply_t *keys)
             return ngx_redis_link_garbled(&link->conn);
         }
 
-        link->conf->changed(link->conf->data, &key->str);
+        link->conf->changed(link->conf->data, link->node->number, &key->str);
     }
 
     return NGX_OK;
@@ -542,9 +545,13 @@ ngx_redis_link_garbled(ngx_redis_conn_t *conn)
 
 
 void
-ngx_redis_link_reset(ngx_redis_link_t *link, const char *reason)
+ngx_redis_link_reset(ngx_redis_t *redis, ngx_uint_t node, const char *reason)
 {
-    if (!link->up || link->reason[0]) {
+    ngx_redis_link_t  *link;
+
+    link = redis->nodes[node] ? redis->nodes[node]->link : NULL;
+
+    if (link == NULL || !link->up || link->reason[0]) {
         return;
     }
 
@@ -596,15 +603,19 @@ ngx_redis_link_lost(ngx_redis_conn_t *conn)
     }
 
     if (up) {
-        link->conf->down(link->conf->data);
+        link->conf->down(link->conf->data, link->node->number);
     }
 }
 
 
 const ngx_str_t *
-ngx_redis_link_server(ngx_redis_link_t *link)
+ngx_redis_link_server(const ngx_redis_t *redis, ngx_uint_t node)
 {
+    ngx_redis_node_t  *at;
+
     static const ngx_str_t  nobody = ngx_null_string;
 
-    return link->up ? &link->conn.server : &nobody;
+    at = (node < NGX_REDIS_NODES) ? redis->nodes[node] : NULL;
+
+    return (at && at->link && at->link->up) ? &at->link->conn.server : &nobody;
 }

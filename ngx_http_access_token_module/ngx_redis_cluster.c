@@ -1,0 +1,808 @@
+
+/*
+ * Copyright (C) the ngx_http_access_token_module authors
+ *
+ * A cluster: which node has a slot, and what becomes of a command that came to
+ * the wrong one.
+ *
+ *     command > route > node ----------------------------> answered
+ *                 |      ^ `--MOVED, ASK--> another node ----^
+ *         no node |      |  `--TRYAGAIN, CLUSTERDOWN--.
+ *                 v      |                            |
+ *               waiting -'<---------------------------'
+ *
+ * The map is asked for when the first command waits, soon after whatever makes
+ * it doubtful, and now and then: of any node that answers, or else of those of
+ * the configuration, one after the other.  MOVED corrects it at once, for the
+ * commands that follow; that it is asked for too, once, is for the other slots.
+ *
+ * A node without slots leaves: its link is closed at once, its number is free,
+ * and when it has answered what it was asked it is closed.
+ *
+ * What always holds: a command is sent again only as long as its time is not
+ * up, and after MOVED or ASK a few times only.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_redis_internal.h>
+
+
+#define NGX_REDIS_TRIES         5           /* MOVED and ASK of one command */
+#define NGX_REDIS_AGAIN         20          /* ms; TRYAGAIN, CLUSTERDOWN */
+
+/* How often the map is asked for, ms. */
+
+#define NGX_REDIS_MAP_AT_MOST   100
+#define NGX_REDIS_MAP_FAILING   250
+#define NGX_REDIS_MAP_LEAVING   1000
+#define NGX_REDIS_MAP_USUALLY   10000
+
+
+struct ngx_redis_cluster_s {
+    ngx_redis_t           *redis;
+
+    /* numbers of nodes; NGX_REDIS_NODES: none */
+    u_char                 map[NGX_REDIS_SLOTS];
+    u_char                 next[NGX_REDIS_SLOTS];   /* that is being read */
+
+    ngx_redis_node_t       seed;            /* one of the configuration's */
+    ngx_redis_place_t     *seeds;
+    ngx_uint_t             nseeds;
+    ngx_uint_t             nseed;           /* the one in use, modulo nseeds */
+    ngx_uint_t             left;            /* not yet tried in vain */
+
+    ngx_redis_node_t      *asked;           /* for the map; NULL: nobody */
+    ngx_msec_t             since;           /* it was */
+    ngx_event_t            tick;            /* to ask again */
+
+    ngx_queue_t            waiting;         /* commands */
+    ngx_uint_t             nwaiting;
+    ngx_event_t            again;           /* to try with those */
+
+    ngx_queue_t            leaving;         /* nodes */
+
+    ngx_msec_t             pause;           /* no node tells the map */
+    ngx_msec_t             until;
+
+    unsigned               doubtful:1;      /* since it was asked for */
+};
+
+
+static void ngx_redis_cluster_open(ngx_redis_conn_t *conn);
+static void ngx_redis_cluster_tick(ngx_event_t *ev);
+static ngx_redis_node_t *ngx_redis_cluster_teller(
+    ngx_redis_cluster_t *cluster);
+static void ngx_redis_cluster_ask(ngx_redis_cluster_t *cluster,
+    ngx_redis_node_t *node);
+static void ngx_redis_cluster_await_map(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply);
+static void ngx_redis_cluster_untold(ngx_redis_cluster_t *cluster,
+    ngx_redis_node_t *node);
+static ngx_int_t ngx_redis_cluster_take_range(void *data, ngx_uint_t first,
+    ngx_uint_t last, const ngx_str_t *host, in_port_t port);
+static ngx_str_t ngx_redis_cluster_host(const ngx_redis_node_t *node);
+static void ngx_redis_cluster_count(ngx_redis_cluster_t *cluster);
+static void ngx_redis_cluster_rest(ngx_redis_cluster_t *cluster);
+
+static ngx_redis_node_t *ngx_redis_cluster_node(ngx_redis_cluster_t *cluster,
+    const ngx_str_t *host, in_port_t port);
+static void ngx_redis_cluster_leave(ngx_redis_cluster_t *cluster,
+    ngx_redis_node_t *node);
+static void ngx_redis_cluster_sweep(ngx_redis_cluster_t *cluster);
+
+static ngx_uint_t ngx_redis_cluster_says(const ngx_str_t *error,
+    const char *code);
+static ngx_int_t ngx_redis_cluster_follow(ngx_redis_cluster_t *cluster,
+    ngx_redis_command_t *cmd, ngx_redis_node_t *node, ngx_uint_t ask);
+static ngx_uint_t ngx_redis_cluster_late(const ngx_redis_command_t *cmd);
+static void ngx_redis_cluster_again(ngx_event_t *ev);
+static void ngx_redis_cluster_try(ngx_redis_cluster_t *cluster);
+static void ngx_redis_cluster_give_up(ngx_redis_cluster_t *cluster,
+    ngx_redis_command_t *cmd);
+
+
+ngx_redis_cluster_t *
+ngx_redis_cluster_create(ngx_conf_t *cf, ngx_redis_t *redis)
+{
+    ngx_str_t            *addresses;
+    ngx_uint_t            i;
+    ngx_redis_cluster_t  *cluster;
+
+    cluster = ngx_pcalloc(cf->pool, sizeof(ngx_redis_cluster_t));
+    if (cluster == NULL) {
+        return NULL;
+    }
+
+    addresses = redis->conf->addresses->elts;
+
+    cluster->redis = redis;
+    cluster->nseeds = redis->conf->addresses->nelts;
+    cluster->seeds = ngx_pcalloc(cf->pool,
+                                 cluster->nseeds * sizeof(ngx_redis_place_t));
+    if (cluster->seeds == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < cluster->nseeds; i++) {
+        if (ngx_redis_place_init(cf, &cluster->seeds[i], &addresses[i])
+            != NGX_OK)
+        {
+            return NULL;
+        }
+    }
+
+    ngx_memset(cluster->map, NGX_REDIS_NODES, NGX_REDIS_SLOTS);
+
+    ngx_queue_init(&cluster->waiting);
+    ngx_queue_init(&cluster->leaving);
+
+    ngx_redis_node_init(&cluster->seed, redis);
+
+    cluster->seed.conn.open = ngx_redis_cluster_open;
+
+    cluster->tick.handler = ngx_redis_cluster_tick;
+    cluster->tick.data = cluster;
+    cluster->tick.log = &cluster->seed.conn.log;
+    cluster->tick.cancelable = 1;
+
+    cluster->again.handler = ngx_redis_cluster_again;
+    cluster->again.data = cluster;
+    cluster->again.log = &cluster->seed.conn.log;
+
+    return cluster;
+}
+
+
+void
+ngx_redis_cluster_free(ngx_redis_cluster_t *cluster)
+{
+    ngx_uint_t            i;
+    ngx_queue_t          *q;
+    ngx_redis_command_t  *cmd;
+
+    ngx_redis_node_close(&cluster->seed);
+
+    for (i = 0; i < cluster->nseeds; i++) {
+        ngx_redis_place_free(&cluster->seeds[i]);
+    }
+
+    while (!ngx_queue_empty(&cluster->leaving)) {
+        q = ngx_queue_head(&cluster->leaving);
+        ngx_queue_remove(q);
+        ngx_redis_node_close(ngx_queue_data(q, ngx_redis_node_t, queue));
+    }
+
+    while (!ngx_queue_empty(&cluster->waiting)) {
+        q = ngx_queue_head(&cluster->waiting);
+        ngx_queue_remove(q);
+        cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+        ngx_redis_finish(cluster->redis, cmd, NULL);
+    }
+
+    if (cluster->tick.timer_set) {
+        ngx_del_timer(&cluster->tick);
+    }
+
+    if (cluster->again.timer_set) {
+        ngx_del_timer(&cluster->again);
+    }
+}
+
+
+ngx_redis_node_t *
+ngx_redis_cluster_route(const ngx_redis_cluster_t *cluster, ngx_uint_t slot)
+{
+    ngx_uint_t  n;
+
+    n = cluster->map[slot];
+
+    return (n < NGX_REDIS_NODES) ? cluster->redis->nodes[n] : NULL;
+}
+
+
+/* --- the map ----------------------------------------------------------- */
+
+void
+ngx_redis_cluster_doubt(ngx_redis_cluster_t *cluster)
+{
+    ngx_msec_t  since, wait;
+
+    if (cluster->asked) {
+        cluster->doubtful = 1;
+        return;
+    }
+
+    if (cluster->seed.conn.log.data == NULL) {
+        ngx_redis_conn_log(&cluster->seed.conn);
+    }
+
+    since = ngx_current_msec - cluster->since;
+    wait = 1;
+
+    if (cluster->since && since < NGX_REDIS_MAP_AT_MOST) {
+        wait = NGX_REDIS_MAP_AT_MOST - since + ngx_random() % 20;
+    }
+
+    if (cluster->tick.timer_set) {
+
+        if ((ngx_msec_int_t) (cluster->tick.timer.key
+                              - (ngx_current_msec + wait))
+            <= 0)
+        {
+            return;
+        }
+
+        ngx_del_timer(&cluster->tick);
+    }
+
+    ngx_add_timer(&cluster->tick, wait);
+}
+
+
+static void
+ngx_redis_cluster_tick(ngx_event_t *ev)
+{
+    ngx_redis_cluster_t  *cluster;
+
+    cluster = ev->data;
+
+    ngx_redis_cluster_sweep(cluster);
+
+    /* what answers, but tells no map, is left for the next one */
+
+    if (cluster->pause) {
+        ngx_redis_conn_drop(&cluster->seed.conn);
+    }
+
+    cluster->doubtful = 0;
+    cluster->left = cluster->nseeds;
+
+    ngx_redis_cluster_ask(cluster, ngx_redis_cluster_teller(cluster));
+}
+
+
+/* One that answers, another one each time; or else a seed. */
+
+static ngx_redis_node_t *
+ngx_redis_cluster_teller(ngx_redis_cluster_t *cluster)
+{
+    ngx_uint_t         i, first;
+    ngx_redis_node_t  *node;
+
+    first = ngx_random() % NGX_REDIS_NODES;
+
+    for (i = 0; i < NGX_REDIS_NODES; i++) {
+        node = cluster->redis->nodes[(first + i) % NGX_REDIS_NODES];
+
+        if (node && node->conn.ready && node->pause == 0) {
+            return node;
+        }
+    }
+
+    return &cluster->seed;
+}
+
+
+static void
+ngx_redis_cluster_ask(ngx_redis_cluster_t *cluster, ngx_redis_node_t *node)
+{
+    static const ngx_str_t  argv[] = {
+        ngx_string("CLUSTER"),
+        ngx_string("SLOTS")
+    };
+
+    cluster->asked = node;
+    cluster->since = ngx_current_msec;
+
+    if (node == &cluster->seed) {
+        node->pause = 0;
+    }
+
+    if (ngx_redis_ask(node, argv, 2, ngx_redis_cluster_await_map, cluster)
+        == NULL)
+    {
+        ngx_redis_cluster_untold(cluster, node);
+    }
+}
+
+
+/* Each time at the next place: the one before may have been of no use. */
+
+static void
+ngx_redis_cluster_open(ngx_redis_conn_t *conn)
+{
+    ngx_redis_node_t     *seed;
+    ngx_redis_cluster_t  *cluster;
+
+    seed = conn->data;
+    cluster = seed->redis->cluster;
+
+    cluster->nseed++;
+
+    ngx_redis_place_open(&cluster->seeds[cluster->nseed % cluster->nseeds],
+                         conn);
+}
+
+
+static void
+ngx_redis_cluster_await_map(void *data, ngx_int_t rc,
+    const ngx_redis_reply_t *reply)
+{
+    ngx_redis_cluster_t *cluster = data;
+
+    ngx_redis_node_t  *node;
+
+    node = cluster->asked;
+
+    if (rc != NGX_OK) {
+        ngx_redis_cluster_untold(cluster, node);
+        return;
+    }
+
+    ngx_memset(cluster->next, NGX_REDIS_NODES, NGX_REDIS_SLOTS);
+
+    if (ngx_redis_map_read(reply, ngx_redis_cluster_take_range, cluster)
+        != NGX_OK)
+    {
+        if (ngx_redis_conn_tell(&node->conn, NGX_REDIS_MAP)) {
+            ngx_log_error(NGX_LOG_ERR, &node->conn.log, 0,
+                          "redis answered CLUSTER SLOTS with what is no map, "
+                          "or has more than %d primaries", NGX_REDIS_NODES);
+        }
+
+        cluster->left = 0;
+
+        ngx_redis_cluster_count(cluster);
+        ngx_redis_cluster_untold(cluster, node);
+        return;
+    }
+
+    ngx_memcpy(cluster->map, cluster->next, NGX_REDIS_SLOTS);
+
+    cluster->asked = NULL;
+    cluster->pause = 0;
+
+    ngx_redis_cluster_count(cluster);
+    ngx_redis_cluster_rest(cluster);
+    ngx_redis_cluster_try(cluster);
+}
+
+
+/* The next one is asked; if it was the last one, there is no cluster now. */
+
+static void
+ngx_redis_cluster_untold(ngx_redis_cluster_t *cluster, ngx_redis_node_t *node)
+{
+    if (cluster->redis->gone) {
+        return;
+    }
+
+    if (node == &cluster->seed && cluster->left) {
+        cluster->left--;
+    }
+
+    if (cluster->left) {
+        ngx_redis_cluster_ask(cluster, &cluster->seed);
+        return;
+    }
+
+    cluster->asked = NULL;
+    cluster->until = ngx_current_msec + ngx_redis_pause(&cluster->pause);
+
+    ngx_redis_cluster_rest(cluster);
+    ngx_redis_cluster_try(cluster);
+}
+
+
+static ngx_int_t
+ngx_redis_cluster_take_range(void *data, ngx_uint_t first, ngx_uint_t last,
+    const ngx_str_t *host, in_port_t port)
+{
+    ngx_redis_cluster_t *cluster = data;
+
+    ngx_str_t          at;
+    ngx_redis_node_t  *node;
+
+    at = host->len ? *host : ngx_redis_cluster_host(cluster->asked);
+
+    node = ngx_redis_cluster_node(cluster, &at, port);
+    if (node == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memset(&cluster->next[first], node->number, last - first + 1);
+
+    return NGX_OK;
+}
+
+
+/* Of a seed it is the address that answered, without its port. */
+
+static ngx_str_t
+ngx_redis_cluster_host(const ngx_redis_node_t *node)
+{
+    ngx_str_t  host;
+
+    if (node->host.len) {
+        return node->host;
+    }
+
+    ngx_str_null(&host);
+
+    if (node->conn.peer.name) {
+        host = *node->conn.peer.name;
+
+        while (host.len && host.data[--host.len] != ':') { /* void */ }
+
+        if (host.len > 1 && host.data[0] == '[') {
+            host.data++;
+            host.len -= 2;
+        }
+    }
+
+    return host;
+}
+
+
+/* Nodes that have no slot in the map leave. */
+
+static void
+ngx_redis_cluster_count(ngx_redis_cluster_t *cluster)
+{
+    ngx_uint_t         i, nslots[NGX_REDIS_NODES + 1];
+    ngx_redis_node_t  *node;
+
+    ngx_memzero(nslots, sizeof(nslots));
+
+    for (i = 0; i < NGX_REDIS_SLOTS; i++) {
+        nslots[cluster->map[i]]++;
+    }
+
+    for (i = 0; i < NGX_REDIS_NODES; i++) {
+        node = cluster->redis->nodes[i];
+
+        if (node && nslots[i] == 0) {
+            ngx_redis_cluster_leave(cluster, node);
+        }
+    }
+}
+
+
+static void
+ngx_redis_cluster_rest(ngx_redis_cluster_t *cluster)
+{
+    ngx_uint_t         i;
+    ngx_msec_t         wait;
+    ngx_redis_node_t  *node;
+
+    if (cluster->doubtful) {
+        ngx_redis_cluster_doubt(cluster);
+        return;
+    }
+
+    wait = ngx_queue_empty(&cluster->leaving) ? NGX_REDIS_MAP_USUALLY
+                                              : NGX_REDIS_MAP_LEAVING;
+
+    if (cluster->pause) {
+        wait = NGX_REDIS_MAP_FAILING;
+    }
+
+    for (i = 0; i < NGX_REDIS_NODES; i++) {
+        node = cluster->redis->nodes[i];
+
+        if (node && node->pause) {
+            wait = NGX_REDIS_MAP_FAILING;
+        }
+    }
+
+    if (cluster->tick.timer_set) {
+        ngx_del_timer(&cluster->tick);
+    }
+
+    ngx_add_timer(&cluster->tick, wait + ngx_random() % (wait / 4));
+}
+
+
+/* --- nodes ------------------------------------------------------------- */
+
+/* The node at host:port, which is made if it is a new one.  NULL: it cannot. */
+
+static ngx_redis_node_t *
+ngx_redis_cluster_node(ngx_redis_cluster_t *cluster, const ngx_str_t *host,
+    in_port_t port)
+{
+    ngx_uint_t         i, number;
+    ngx_redis_t       *redis;
+    ngx_redis_node_t  *node;
+
+    redis = cluster->redis;
+    number = NGX_REDIS_NODES;
+
+    for (i = 0; i < NGX_REDIS_NODES; i++) {
+        node = redis->nodes[i];
+
+        if (node == NULL) {
+            number = ngx_min(number, i);
+            continue;
+        }
+
+        if (node->port == port
+            && node->host.len == host->len
+            && ngx_memcmp(node->host.data, host->data, host->len) == 0)
+        {
+            return node;
+        }
+    }
+
+    if (number == NGX_REDIS_NODES || host->len == 0) {
+        return NULL;
+    }
+
+    node = ngx_redis_node_create(redis, host, port);
+    if (node == NULL) {
+        return NULL;
+    }
+
+    node->number = number;
+    redis->nodes[number] = node;
+
+    ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
+                  "redis cluster has a primary at %V:%d", host, (int) port);
+
+    if (node->link && redis->started) {
+        ngx_redis_link_start(node->link);
+    }
+
+    return node;
+}
+
+
+static void
+ngx_redis_cluster_leave(ngx_redis_cluster_t *cluster, ngx_redis_node_t *node)
+{
+    ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
+                  "redis cluster has no primary at %V:%d any more",
+                  &node->host, (int) node->port);
+
+    if (node->link) {
+        ngx_redis_link_close(node->link);
+        node->link = NULL;
+    }
+
+    cluster->redis->nodes[node->number] = NULL;
+    node->number = NGX_REDIS_NODES;
+
+    ngx_queue_insert_tail(&cluster->leaving, &node->queue);
+}
+
+
+/* Not from within a handler: it may be called by the node itself. */
+
+static void
+ngx_redis_cluster_sweep(ngx_redis_cluster_t *cluster)
+{
+    ngx_queue_t       *q, *next;
+    ngx_redis_node_t  *node;
+
+    for (q = ngx_queue_head(&cluster->leaving);
+         q != ngx_queue_sentinel(&cluster->leaving);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        node = ngx_queue_data(q, ngx_redis_node_t, queue);
+
+        if (node->conn.ncommands == 0) {
+            ngx_queue_remove(q);
+            ngx_redis_node_close(node);
+        }
+    }
+}
+
+
+/* --- commands once more ------------------------------------------------ */
+
+ngx_int_t
+ngx_redis_cluster_redirect(ngx_redis_cluster_t *cluster,
+    ngx_redis_node_t *node, ngx_redis_command_t *cmd, const ngx_str_t *error)
+{
+    ngx_str_t          host;
+    in_port_t          port;
+    ngx_uint_t         slot, moved, known, down;
+    ngx_redis_node_t  *to;
+
+    known = (ngx_redis_map_target(error, &slot, &host, &port) == NGX_OK);
+    moved = known && error->data[0] == 'M';
+
+    down = ngx_redis_cluster_says(error, "CLUSTERDOWN ");
+
+    if (!known && !down && !ngx_redis_cluster_says(error, "TRYAGAIN ")) {
+        return NGX_DECLINED;
+    }
+
+    if (moved || down) {
+        ngx_redis_cluster_doubt(cluster);
+    }
+
+    /* what was to go nowhere else, or is not wanted any more, has its answer */
+
+    if (cmd->bound || cmd->handler == NULL) {
+        ngx_redis_finish(cluster->redis, cmd, NULL);
+        return NGX_OK;
+    }
+
+    if (ngx_redis_cluster_late(cmd)) {
+        return NGX_DECLINED;
+    }
+
+    if (!known) {
+        ngx_redis_cluster_keep(cluster, cmd);
+        return NGX_OK;
+    }
+
+    if (host.len == 0) {
+        host = node->host;
+    }
+
+    if (slot != cmd->slot || cmd->tries == NGX_REDIS_TRIES) {
+        return NGX_DECLINED;
+    }
+
+    to = ngx_redis_cluster_node(cluster, &host, port);
+    if (to == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (moved) {
+        cluster->map[slot] = (u_char) to->number;
+    }
+
+    return ngx_redis_cluster_follow(cluster, cmd, to, !moved);
+}
+
+
+static ngx_uint_t
+ngx_redis_cluster_says(const ngx_str_t *error, const char *code)
+{
+    size_t  len;
+
+    len = ngx_strlen(code);
+
+    return error->len >= len && ngx_strncmp(error->data, code, len) == 0;
+}
+
+
+/* ASKING goes right before the command, and holds for that one only. */
+
+static ngx_int_t
+ngx_redis_cluster_follow(ngx_redis_cluster_t *cluster,
+    ngx_redis_command_t *cmd, ngx_redis_node_t *node, ngx_uint_t ask)
+{
+    static const ngx_str_t  asking = ngx_string("ASKING");
+
+    if (ngx_redis_node_pauses(node)) {
+        ngx_redis_cluster_keep(cluster, cmd);
+        return NGX_OK;
+    }
+
+    if (ask) {
+
+        /* it must not wait for its turn */
+
+        cmd->slow = 0;
+
+        if (ngx_redis_ask(node, &asking, 1, NULL, NULL) == NULL) {
+            return NGX_DECLINED;
+        }
+    }
+
+    cmd->tries++;
+
+    ngx_redis_again(cmd, node);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_redis_cluster_late(const ngx_redis_command_t *cmd)
+{
+    return (ngx_msec_int_t) (cmd->deadline - ngx_current_msec) <= 0;
+}
+
+
+ngx_uint_t
+ngx_redis_cluster_takes(const ngx_redis_cluster_t *cluster)
+{
+    return cluster->nwaiting < NGX_REDIS_MAX_QUEUE
+           && (cluster->pause == 0
+               || (ngx_msec_int_t) (cluster->until - ngx_current_msec) <= 0);
+}
+
+
+void
+ngx_redis_cluster_keep(ngx_redis_cluster_t *cluster, ngx_redis_command_t *cmd)
+{
+    ngx_queue_insert_tail(&cluster->waiting, &cmd->queue);
+    cluster->nwaiting++;
+
+    cmd->node = NULL;
+
+    if (!cluster->again.timer_set) {
+        ngx_add_timer(&cluster->again, NGX_REDIS_AGAIN);
+    }
+}
+
+
+static void
+ngx_redis_cluster_again(ngx_event_t *ev)
+{
+    ngx_redis_cluster_try(ev->data);
+}
+
+
+/* The handlers may send again: what they send waits for the next time. */
+
+static void
+ngx_redis_cluster_try(ngx_redis_cluster_t *cluster)
+{
+    ngx_queue_t           all, *q;
+    ngx_redis_node_t     *node;
+    ngx_redis_command_t  *cmd;
+
+    if (ngx_queue_empty(&cluster->waiting)) {
+        return;
+    }
+
+    ngx_queue_init(&all);
+    ngx_queue_add(&all, &cluster->waiting);
+    ngx_queue_init(&cluster->waiting);
+    cluster->nwaiting = 0;
+
+    while (!ngx_queue_empty(&all)) {
+        q = ngx_queue_head(&all);
+        ngx_queue_remove(q);
+
+        cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+        node = ngx_redis_cluster_route(cluster, cmd->slot);
+
+        if (cmd->handler == NULL
+            || ngx_redis_cluster_late(cmd)
+            || (node == NULL && cluster->pause))
+        {
+            ngx_redis_cluster_give_up(cluster, cmd);
+
+        } else if (node && !ngx_redis_node_pauses(node)) {
+            ngx_redis_again(cmd, node);
+
+        } else {
+            ngx_queue_insert_tail(&cluster->waiting, q);
+            cluster->nwaiting++;
+        }
+    }
+
+    if (!ngx_queue_empty(&cluster->waiting) && !cluster->again.timer_set) {
+        ngx_add_timer(&cluster->again, NGX_REDIS_AGAIN);
+    }
+}
+
+
+static void
+ngx_redis_cluster_give_up(ngx_redis_cluster_t *cluster,
+    ngx_redis_command_t *cmd)
+{
+    ngx_redis_conn_t  *conn;
+
+    conn = &cluster->seed.conn;
+
+    if (cmd->handler && ngx_redis_conn_tell(conn, NGX_REDIS_BEHIND)) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "no node of the redis cluster takes commands of slot "
+                      "%ui: see CLUSTER INFO and CLUSTER SLOTS there",
+                      cmd->slot);
+    }
+
+    ngx_redis_finish(cluster->redis, cmd, NULL);
+}
