@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_access_token_module authors
  *
- * The wire: Redis, which is one server or the nodes of a cluster, seen as a
- * place to send commands to.  It knows no token and no HTTP.
+ * The wire: Redis, which is one server, or the one that Sentinels say, or the
+ * nodes of a cluster, seen as a place to send commands to.  It knows no token
+ * and no HTTP.
  *
  *     ngx_redis_client.c   all servers, and their answers
  *     ngx_redis_command.c  a command: which server, and its bytes
@@ -12,6 +13,8 @@
  *     ngx_redis_node.c     one server: its connections, back-off
  *     ngx_redis_link.c     the connection on which Redis tells what changes
  *     ngx_redis_address.c  from a name to addresses
+ *     ngx_redis_primary.c  where the primary is, if Sentinels know
+ *     ngx_redis_sentinel.c what Sentinels say
  *     ngx_redis_connect.c  from an address to a server that takes commands
  *     ngx_redis_conn.c     one connection: pipeline, timeouts, failure
  *     ngx_redis_reply.c    bytes to replies, commands to bytes (hiredis)

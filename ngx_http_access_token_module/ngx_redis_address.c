@@ -7,7 +7,8 @@
  * if that fails, the addresses known so far are used.
  *
  * A place belongs to one connection, whose address stays where it is until the
- * next ngx_redis_place_open().
+ * next ngx_redis_place_open().  Where there are Sentinels, these are asked
+ * before, and may tell a name too.
  */
 
 
@@ -36,7 +37,7 @@ ngx_redis_place_init(ngx_conf_t *cf, ngx_redis_place_t *place,
     ngx_memzero(&u, sizeof(ngx_url_t));
 
     u.url = *address;
-    u.default_port = NGX_REDIS_PORT;
+    u.default_port = place->port ? place->port : NGX_REDIS_PORT;
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -117,14 +118,30 @@ ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
 {
     place->conn = conn;
 
+    if (place->primary) {
+        ngx_redis_primary_open(place);
+        return;
+    }
+
+    ngx_redis_place_find(place);
+}
+
+
+void
+ngx_redis_place_find(ngx_redis_place_t *place)
+{
+    ngx_redis_conn_t  *conn;
+
+    conn = place->conn;
+
     if (ngx_redis_resolve(place) == NGX_AGAIN) {
         return;
     }
 
     if (place->naddrs == 0) {
         ngx_redis_conn_fail(conn, NGX_REDIS_RESOLVE, 0,
-                            "redis tells a name, not an address: "
-                            "add a resolver to the http block");
+                            "redis tells a name, and not an address: add a "
+                            "\"resolver\" to the http block");
         return;
     }
 
@@ -133,11 +150,42 @@ ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
 
 
 void
+ngx_redis_place_cancel(ngx_redis_place_t *place)
+{
+    if (place->ctx) {
+        ngx_resolve_name_done(place->ctx);
+        place->ctx = NULL;
+    }
+}
+
+
+void
+ngx_redis_place_follow(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
+{
+    place->conn = conn;
+
+    if (place->primary) {
+        ngx_redis_primary_follow(place);
+    }
+}
+
+
+void
+ngx_redis_place_doubt(ngx_redis_place_t *place)
+{
+    if (place->primary) {
+        ngx_redis_primary_doubt(place->primary);
+    }
+}
+
+
+void
 ngx_redis_place_free(ngx_redis_place_t *place)
 {
-    if (place->resolving) {
-        ngx_resolve_name_done(place->resolving);
-        place->resolving = NULL;
+    ngx_redis_place_cancel(place);
+
+    if (place->primary) {
+        ngx_redis_primary_forget(place);
     }
 
     if (place->pool) {
@@ -172,15 +220,13 @@ ngx_redis_resolve(ngx_redis_place_t *place)
     ctx->name = place->host;
     ctx->handler = ngx_redis_resolved;
     ctx->data = place;
-    ctx->cancelable = place->conn->listens;
+    ctx->cancelable = place->conn->listens && !place->conn->asks;
     ctx->timeout = ngx_min(conf->resolver_timeout, conf->connect_timeout);
 
-    /* it may be called back from within */
-
-    place->resolving = ctx;
+    place->ctx = ctx;
 
     if (ngx_resolve_name(ctx) != NGX_OK) {
-        place->resolving = NULL;
+        place->ctx = NULL;
         return NGX_DECLINED;
     }
 
@@ -195,18 +241,24 @@ ngx_redis_resolved(ngx_resolver_ctx_t *ctx)
     ngx_redis_place_t  *place;
 
     place = ctx->data;
+    place->ctx = NULL;
+
     conn = place->conn;
 
-    place->resolving = NULL;
+    if (ctx->state && place->naddrs == 0) {
+        ngx_resolve_name_done(ctx);
+        ngx_redis_conn_fail(conn, NGX_REDIS_RESOLVE, 0,
+                            "the name that redis tells could not be resolved");
+        return;
+    }
 
     if (ctx->state) {
 
         if (ngx_redis_conn_tell(conn, NGX_REDIS_RESOLVE)) {
             ngx_log_error(NGX_LOG_WARN, &conn->log, 0,
-                          "%V could not be resolved (%i: %s)%s", &ctx->name,
-                          ctx->state, ngx_resolver_strerror(ctx->state),
-                          place->naddrs ? ", its last known addresses are used"
-                                        : "");
+                          "%V could not be resolved (%i: %s), its last known "
+                          "addresses are used", &ctx->name, ctx->state,
+                          ngx_resolver_strerror(ctx->state));
         }
 
     } else if (ngx_redis_take_addresses(place, ctx) != NGX_OK) {
@@ -217,12 +269,6 @@ ngx_redis_resolved(ngx_resolver_ctx_t *ctx)
     }
 
     ngx_resolve_name_done(ctx);
-
-    if (place->naddrs == 0) {
-        ngx_redis_conn_fail(conn, NGX_REDIS_RESOLVE, 0,
-                            "its name could not be resolved");
-        return;
-    }
 
     ngx_redis_conn_open(conn, place->addrs, place->naddrs);
 }
@@ -270,7 +316,9 @@ ngx_redis_take_addresses(ngx_redis_place_t *place, ngx_resolver_ctx_t *ctx)
                                           NGX_SOCKADDR_STRLEN, 1);
     }
 
-    ngx_redis_place_free(place);
+    if (place->pool) {
+        ngx_destroy_pool(place->pool);
+    }
 
     place->pool = pool;
     place->addrs = addrs;

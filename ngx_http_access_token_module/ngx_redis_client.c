@@ -88,6 +88,12 @@ ngx_redis_one_server(ngx_conf_t *cf, ngx_redis_t *redis)
     node->number = 0;
     redis->nodes[0] = node;
 
+    if (redis->conf->topology == NGX_REDIS_SENTINEL) {
+        node->place.primary = ngx_redis_primary_create(cf, redis->conf);
+
+        return node->place.primary ? NGX_OK : NGX_ERROR;
+    }
+
     return ngx_redis_place_init(cf, &node->place,
                                 redis->conf->addresses->elts);
 }
@@ -299,7 +305,14 @@ ngx_redis_refuse(ngx_redis_conn_t *conn, const ngx_str_t *error)
     size_t                      len;
     u_char                      text[NGX_REDIS_ERROR_LEN];
     ngx_uint_t                  fault;
+    ngx_redis_node_t           *node;
     const ngx_redis_refusal_t  *refusal;
+
+    node = conn->data;
+
+    if (node->place.primary) {
+        ngx_redis_primary_refused(node->place.primary, error);
+    }
 
     refusal = ngx_redis_refusal(error, &fault);
 

@@ -583,7 +583,9 @@ ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
         level = NGX_LOG_INFO;
 
     } else {
-        level = (fault == NGX_REDIS_RESET) ? NGX_LOG_WARN : NGX_LOG_ERR;
+        level = (fault == NGX_REDIS_RESET || fault == NGX_REDIS_MOVED
+                 || conn->asks)
+                ? NGX_LOG_WARN : NGX_LOG_ERR;
         ngx_redis_add(*conn->stats, failures, 1);
     }
 
@@ -602,6 +604,24 @@ ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
     conn->naddr++;
 
     ngx_redis_conn_drop(conn);
+}
+
+
+void
+ngx_redis_conn_leave(ngx_redis_conn_t *conn, const char *reason)
+{
+    if (conn->listens || !ngx_queue_empty(&conn->sent)) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_MOVED, 0, reason);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, &conn->log, 0, "%s", reason);
+
+    ngx_redis_conn_close(conn);
+
+    if (!ngx_queue_empty(&conn->waiting)) {
+        ngx_post_event(&conn->turn, &ngx_posted_events);
+    }
 }
 
 

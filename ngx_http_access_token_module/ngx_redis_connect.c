@@ -9,8 +9,9 @@
  *                  +--------------+--> fail
  *
  * An address that refuses is followed by the next one; only when all have
- * refused do the commands that wait fail.  The handshake is AUTH, SELECT and
- * INFO, as configured, sent in one write, each reply checked; it may be empty.
+ * refused do the commands that wait fail.  The handshake is AUTH, SELECT, ROLE
+ * and INFO, as configured, sent in one write, each reply checked; it may be
+ * empty.
  * One timer bounds it all, however many addresses there are.
  *
  * TLS will come between await_connect and take_hello.
@@ -36,6 +37,8 @@ static ngx_int_t ngx_redis_conn_connect_to(ngx_redis_conn_t *conn,
 static void ngx_redis_conn_await_connect(ngx_event_t *ev);
 static void ngx_redis_conn_connected(ngx_redis_conn_t *conn);
 static ngx_int_t ngx_redis_conn_take_hello(ngx_redis_conn_t *conn,
+    const ngx_redis_reply_t *reply);
+static ngx_int_t ngx_redis_conn_take_role(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_redis_conn_take_info(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
@@ -101,19 +104,21 @@ ngx_redis_conn_write_hello(ngx_redis_conn_t *conn)
 {
     u_char            *p, db[NGX_INT_T_LEN];
     size_t             len;
-    ngx_str_t          auth, select, number, info, section;
+    ngx_str_t          auth, select, number, role, info, section;
     ngx_redis_conf_t  *conf;
 
     conf = conn->conf;
 
     ngx_str_set(&auth, "AUTH");
     ngx_str_set(&select, "SELECT");
+    ngx_str_set(&role, "ROLE");
     ngx_str_set(&info, "INFO");
     ngx_str_set(&section, "server");
 
     len = ngx_redis_command_len(3, auth.len + conf->user.len
                                    + conf->password.len)
           + ngx_redis_command_len(2, select.len + NGX_INT_T_LEN)
+          + ngx_redis_command_len(1, role.len)
           + ngx_redis_command_len(2, info.len + section.len);
 
     conn->out = ngx_create_temp_buf(conn->pool,
@@ -147,6 +152,13 @@ ngx_redis_conn_write_hello(ngx_redis_conn_t *conn)
         p = ngx_redis_write_array(p, 2);
         p = ngx_redis_write_bulk(p, &select);
         p = ngx_redis_write_bulk(p, &number);
+    }
+
+    if (conf->topology == NGX_REDIS_SENTINEL) {
+        conn->hello++;
+
+        p = ngx_redis_write_array(p, 1);
+        p = ngx_redis_write_bulk(p, &role);
     }
 
     conn->identify = conf->identify;
@@ -335,6 +347,13 @@ ngx_redis_conn_take_hello(ngx_redis_conn_t *conn,
             return NGX_ERROR;
         }
 
+    } else if (conn->hello == 1 + (ngx_uint_t) conn->identify
+               && conn->conf->topology == NGX_REDIS_SENTINEL)
+    {
+        if (ngx_redis_conn_take_role(conn, reply) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
     } else if (reply->type == NGX_REDIS_ERROR) {
         ngx_redis_conn_refused(conn, &reply->str);
         return NGX_ERROR;
@@ -348,6 +367,62 @@ ngx_redis_conn_take_hello(ngx_redis_conn_t *conn,
     if (--conn->hello == 0) {
         return conn->greeted(conn);
     }
+
+    return NGX_OK;
+}
+
+
+/* Sentinel says where the primary is, and may be the last one to know. */
+
+static ngx_int_t
+ngx_redis_conn_take_role(ngx_redis_conn_t *conn,
+    const ngx_redis_reply_t *reply)
+{
+    size_t              len;
+    u_char              text[NGX_REDIS_ERROR_LEN];
+    ngx_uint_t          fault;
+    ngx_redis_reply_t  *role;
+
+    if (reply->type == NGX_REDIS_ERROR) {
+
+        if (ngx_redis_refusal(&reply->str, &fault)->drop) {
+            ngx_redis_conn_refused(conn, &reply->str);
+            return NGX_ERROR;
+        }
+
+        if (ngx_redis_conn_tell(conn, NGX_REDIS_ROLELESS)) {
+            len = ngx_redis_error_text(&reply->str, text);
+
+            ngx_log_error(NGX_LOG_WARN, &conn->log, 0,
+                          "redis does not tell whether it is a primary, it "
+                          "answered \"%*s\" to ROLE: give its user +role, "
+                          "see ACL SETUSER", len, text);
+        }
+
+        return NGX_OK;
+    }
+
+    role = reply->elts;
+
+    if (reply->type != NGX_REDIS_ARRAY
+        || reply->nelts == 0
+        || role->type != NGX_REDIS_STRING)
+    {
+        ngx_redis_conn_fail(conn, NGX_REDIS_PROTOCOL, 0,
+                            "bad reply to the handshake");
+        return NGX_ERROR;
+    }
+
+    if (role->str.len != sizeof("master") - 1
+        || ngx_strncmp(role->str.data, "master", role->str.len) != 0)
+    {
+        ngx_redis_conn_fail(conn, NGX_REDIS_REPLICA, 0,
+                            "it is a replica: it is no primary any more and "
+                            "sentinel does not know yet, or not one so far");
+        return NGX_ERROR;
+    }
+
+    conn->told &= ~((uint64_t) 1 << NGX_REDIS_ROLELESS);
 
     return NGX_OK;
 }

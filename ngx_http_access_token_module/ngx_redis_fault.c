@@ -104,6 +104,10 @@ static char  *ngx_redis_link_acts[] = {
     "connecting the link to", "opening the link to", "listening to"
 };
 
+static char  *ngx_redis_sentinel_acts[] = {
+    "connecting to", "asking", "listening to"
+};
+
 
 void
 ngx_redis_conn_log(ngx_redis_conn_t *conn)
@@ -122,8 +126,9 @@ ngx_redis_conn_log(ngx_redis_conn_t *conn)
 void
 ngx_redis_conn_acts(ngx_redis_conn_t *conn, ngx_redis_act_e act)
 {
-    conn->log.action = conn->listens ? ngx_redis_link_acts[act]
-                                     : ngx_redis_acts[act];
+    conn->log.action = conn->asks ? ngx_redis_sentinel_acts[act]
+                       : conn->listens ? ngx_redis_link_acts[act]
+                       : ngx_redis_acts[act];
 }
 
 
@@ -138,8 +143,8 @@ ngx_redis_conn_log_error(ngx_log_t *log, u_char *buf, size_t len)
     name = conn->peer.name;
     address = &conn->conf->address;
 
-    p = ngx_snprintf(buf, len, " while %s redis \"%V\"", log->action,
-                     address);
+    p = ngx_snprintf(buf, len, " while %s %s \"%V\"", log->action,
+                     conn->asks ? "sentinel" : "redis", address);
 
     if (name && (name->len != address->len
                  || ngx_strncmp(name->data, address->data, name->len) != 0))

@@ -18,7 +18,8 @@
  *     reader            bytes to replies; write_*: commands to bytes
  *
  * A command belongs to the connection from submit to done.  Beside them: place,
- * which knows the addresses, and fault, what to say in the log.
+ * which knows the addresses; primary and sentinel, which find them where there
+ * are Sentinels; and fault, what to say in the log.
  */
 
 
@@ -33,11 +34,13 @@
 #include <ngx_redis.h>
 
 
-typedef struct ngx_redis_conn_s    ngx_redis_conn_t;
-typedef struct ngx_redis_reader_s  ngx_redis_reader_t;
-typedef struct ngx_redis_node_s    ngx_redis_node_t;
-typedef struct ngx_redis_link_s    ngx_redis_link_t;
-typedef struct ngx_redis_cluster_s ngx_redis_cluster_t;
+typedef struct ngx_redis_conn_s      ngx_redis_conn_t;
+typedef struct ngx_redis_reader_s    ngx_redis_reader_t;
+typedef struct ngx_redis_node_s      ngx_redis_node_t;
+typedef struct ngx_redis_link_s      ngx_redis_link_t;
+typedef struct ngx_redis_cluster_s   ngx_redis_cluster_t;
+typedef struct ngx_redis_primary_s   ngx_redis_primary_t;
+typedef struct ngx_redis_sentinel_s  ngx_redis_sentinel_t;
 
 
 /*
@@ -95,6 +98,12 @@ typedef enum {
     NGX_REDIS_UNNAMED,
     NGX_REDIS_UNTRACKED,
     NGX_REDIS_MAP,
+    NGX_REDIS_UNTOLD,
+    NGX_REDIS_UNKNOWN,
+    NGX_REDIS_UNHEARD,
+    NGX_REDIS_REPLICA,
+    NGX_REDIS_ROLELESS,
+    NGX_REDIS_MOVED,
     NGX_REDIS_LOADING,                      /* and the rest of the table */
     NGX_REDIS_FAULTS = NGX_REDIS_LOADING + 32
 } ngx_redis_fault_e;
@@ -103,7 +112,8 @@ typedef enum {
 /* These last whatever else is answered well. */
 
 #define NGX_REDIS_LASTING                                                     \
-    ((uint64_t) 1 << NGX_REDIS_UNNAMED | (uint64_t) 1 << NGX_REDIS_UNTRACKED)
+    ((uint64_t) 1 << NGX_REDIS_UNNAMED | (uint64_t) 1 << NGX_REDIS_UNTRACKED  \
+     | (uint64_t) 1 << NGX_REDIS_UNHEARD | (uint64_t) 1 << NGX_REDIS_ROLELESS)
 
 
 /* What a connection is doing, for the log. */
@@ -132,7 +142,7 @@ typedef ngx_int_t (*ngx_redis_conn_take_pt)(ngx_redis_conn_t *conn,
 
 /*
  * Where a server is.  Addresses are those of the configuration until the name
- * is resolved anew; then they lie in pool.
+ * is resolved anew, or Sentinel has told of others; then they lie in pool.
  */
 
 typedef struct {
@@ -142,8 +152,25 @@ typedef struct {
     ngx_addr_t                *addrs;
     ngx_uint_t                 naddrs;
     ngx_pool_t                *pool;
-    ngx_resolver_ctx_t        *resolving;   /* or NULL */
+    ngx_resolver_ctx_t        *ctx;         /* while the name is resolved */
+
+    ngx_redis_primary_t       *primary;     /* which it leads to, or NULL */
+    ngx_queue_t                queue;       /* of those it has told */
+    ngx_uint_t                 answer;      /* the last one of its */
+    unsigned                   listed:1;    /* in that queue */
+    unsigned                   waits:1;     /* for an answer */
 } ngx_redis_place_t;
+
+
+/* Where Sentinels say that the primary is. */
+
+#define NGX_REDIS_HOST_LEN  255
+
+typedef struct {
+    size_t                     len;         /* of host; 0: not known */
+    in_port_t                  port;
+    u_char                     host[NGX_REDIS_HOST_LEN];
+} ngx_redis_endpoint_t;
 
 
 #define NGX_REDIS_RUN_ID  40                /* hex digits */
@@ -166,7 +193,8 @@ struct ngx_redis_conn_s {
      * handshake is over, answer with ngx_redis_conn_ready(), now or later;
      * NGX_ERROR: the connection is closed.  done: the command is the client's
      * again, with an error reply or another; with NULL, none came.  lost: the
-     * connection failed, its commands will be done next.
+     * connection failed, its commands will be done next.  moved: the server is
+     * elsewhere from now on, no pause is needed; NULL: it never is.
      */
 
     void                       (*open)(ngx_redis_conn_t *conn);
@@ -175,6 +203,7 @@ struct ngx_redis_conn_s {
                                    ngx_redis_command_t *cmd,
                                    const ngx_redis_reply_t *reply);
     void                       (*lost)(ngx_redis_conn_t *conn);
+    void                       (*moved)(ngx_redis_conn_t *conn);
     void                      *data;
 
     ngx_redis_stats_t        **stats;       /* *stats may be NULL */
@@ -221,6 +250,7 @@ struct ngx_redis_conn_s {
     unsigned                   identify:1;  /* the handshake ends with INFO */
     unsigned                   listens:1;   /* the link's: Redis talks, and
                                                no worker lives for it */
+    unsigned                   asks:1;      /* a Sentinel; listens is set */
 };
 
 
@@ -402,7 +432,10 @@ void ngx_redis_link_close(ngx_redis_link_t *link);
 
 /* --- address ----------------------------------------------------------- */
 
-/* NGX_ERROR: after an emerg message that names the address. */
+/*
+ * place->port is the default one, if not 0.  NGX_ERROR: after an emerg message
+ * that names the address.
+ */
 
 ngx_int_t ngx_redis_place_init(ngx_conf_t *cf, ngx_redis_place_t *place,
     const ngx_str_t *address);
@@ -419,6 +452,66 @@ void ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn);
 ngx_int_t ngx_redis_place_set(ngx_redis_place_t *place, ngx_pool_t *pool,
     const ngx_str_t *host, in_port_t port);
 void ngx_redis_place_free(ngx_redis_place_t *place);
+
+/*
+ * The same for place->conn, of what the place has: a host and a port, or
+ * addresses.  cancel: it does not go on, and nobody is told.
+ */
+
+void ngx_redis_place_find(ngx_redis_place_t *place);
+void ngx_redis_place_cancel(ngx_redis_place_t *place);
+
+/*
+ * follow: the connection was opened without the place, to where it leads.
+ * doubt: what is there may be of no use any more, and whoever knows is asked.
+ */
+
+void ngx_redis_place_follow(ngx_redis_place_t *place, ngx_redis_conn_t *conn);
+void ngx_redis_place_doubt(ngx_redis_place_t *place);
+
+
+/* --- primary ----------------------------------------------------------- */
+
+/* In configuration memory; NULL after an emerg message.  conf is kept. */
+
+ngx_redis_primary_t *ngx_redis_primary_create(ngx_conf_t *cf,
+    ngx_redis_conf_t *conf);
+
+/*
+ * open: fills in where the primary is and calls ngx_redis_place_find(), now or
+ * later, or ngx_redis_conn_fail(), later.  From open or follow on until forget,
+ * the connection of the place is left when the primary is elsewhere.
+ */
+
+void ngx_redis_primary_open(ngx_redis_place_t *place);
+void ngx_redis_primary_follow(ngx_redis_place_t *place);
+void ngx_redis_primary_forget(ngx_redis_place_t *place);
+
+/* The primary fails, or says so itself: another Sentinel is asked, soon. */
+
+void ngx_redis_primary_doubt(ngx_redis_primary_t *primary);
+void ngx_redis_primary_refused(ngx_redis_primary_t *primary,
+    const ngx_str_t *error);
+
+/* A Sentinel has answered, or told the news; or all have failed. */
+
+void ngx_redis_primary_heard(ngx_redis_primary_t *primary,
+    const ngx_redis_endpoint_t *endpoint, ngx_uint_t news, ngx_log_t *log);
+void ngx_redis_primary_unheard(ngx_redis_primary_t *primary);
+
+
+/* --- sentinel ---------------------------------------------------------- */
+
+ngx_redis_sentinel_t *ngx_redis_sentinel_create(ngx_conf_t *cf,
+    ngx_redis_conf_t *conf, ngx_redis_primary_t *primary);
+
+/*
+ * ask: one after the other is asked, until one answers.  Nothing happens if
+ * that is under way.  soon: not sooner than a second after the last time.
+ */
+
+void ngx_redis_sentinel_ask(ngx_redis_sentinel_t *sentinel);
+void ngx_redis_sentinel_ask_soon(ngx_redis_sentinel_t *sentinel);
 
 
 /* --- conn -------------------------------------------------------------- */
@@ -439,6 +532,13 @@ void ngx_redis_conn_fail(ngx_redis_conn_t *conn, ngx_redis_fault_e fault,
 /* The same without a word: nobody is at fault. */
 
 void ngx_redis_conn_drop(ngx_redis_conn_t *conn);
+
+/*
+ * The server is elsewhere now: closes, and fails what may have been carried
+ * out.  What was not yet sent opens it anew.
+ */
+
+void ngx_redis_conn_leave(ngx_redis_conn_t *conn, const char *reason);
 
 /* Microseconds, of a clock that nobody sets. */
 

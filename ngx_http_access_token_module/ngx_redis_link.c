@@ -84,6 +84,7 @@ static ngx_uint_t ngx_redis_link_is(const ngx_str_t *s, const ngx_str_t *name);
 static ngx_int_t ngx_redis_link_garbled(ngx_redis_conn_t *conn);
 static void ngx_redis_link_distrust(ngx_event_t *ev);
 static void ngx_redis_link_lost(ngx_redis_conn_t *conn);
+static void ngx_redis_link_moved(ngx_redis_conn_t *conn);
 
 
 static const ngx_str_t  ngx_redis_invalidate =
@@ -113,6 +114,7 @@ ngx_redis_link_create(ngx_redis_node_t *node, ngx_pool_t *pool)
 
     link->conn.greeted = ngx_redis_link_greeted;
     link->conn.lost = ngx_redis_link_lost;
+    link->conn.moved = ngx_redis_link_moved;
     link->conn.stats = &redis->stats;
     link->conn.listens = 1;
     link->conn.data = link;
@@ -188,6 +190,7 @@ ngx_redis_link_connect(ngx_event_t *ev)
     addr = ngx_redis_link_same(link);
 
     if (addr) {
+        ngx_redis_place_follow(&link->place, &link->conn);
         ngx_redis_conn_open(&link->conn, addr, 1);
         return;
     }
@@ -602,8 +605,28 @@ ngx_redis_link_lost(ngx_redis_conn_t *conn)
         ngx_add_timer(&link->timer, ngx_redis_pause(&link->pause));
     }
 
+    ngx_redis_place_doubt(&link->place);
+
     if (up) {
         link->conf->down(link->conf->data, link->node->number);
+    }
+}
+
+
+/* It need not wait for the end of the pause. */
+
+static void
+ngx_redis_link_moved(ngx_redis_conn_t *conn)
+{
+    ngx_redis_link_t  *link;
+
+    link = conn->data;
+
+    link->pause = 0;
+
+    if (link->timer.timer_set) {
+        ngx_del_timer(&link->timer);
+        ngx_add_timer(&link->timer, 1);
     }
 }
 

@@ -30,6 +30,7 @@
 static void ngx_redis_node_open(ngx_redis_conn_t *conn);
 static ngx_int_t ngx_redis_node_greeted(ngx_redis_conn_t *conn);
 static void ngx_redis_node_lost(ngx_redis_conn_t *conn);
+static void ngx_redis_node_moved(ngx_redis_conn_t *conn);
 
 
 void
@@ -44,6 +45,7 @@ ngx_redis_node_init(ngx_redis_node_t *node, ngx_redis_t *redis)
     node->conn.greeted = ngx_redis_node_greeted;
     node->conn.done = ngx_redis_done;
     node->conn.lost = ngx_redis_node_lost;
+    node->conn.moved = ngx_redis_node_moved;
     node->conn.stats = &redis->stats;
     node->conn.data = node;
 }
@@ -161,21 +163,38 @@ ngx_redis_node_greeted(ngx_redis_conn_t *conn)
 }
 
 
+/* Whoever knows where servers are is asked; not for one without a number. */
+
 static void
 ngx_redis_node_lost(ngx_redis_conn_t *conn)
+{
+    ngx_redis_t       *redis;
+    ngx_redis_node_t  *node;
+
+    node = conn->data;
+    redis = node->redis;
+
+    node->until = ngx_current_msec + ngx_redis_pause(&node->pause);
+
+    if (redis->gone || node->number == NGX_REDIS_NODES) {
+        return;
+    }
+
+    if (redis->cluster) {
+        ngx_redis_cluster_doubt(redis->cluster);
+
+    } else {
+        ngx_redis_place_doubt(&node->place);
+    }
+}
+
+
+static void
+ngx_redis_node_moved(ngx_redis_conn_t *conn)
 {
     ngx_redis_node_t  *node;
 
     node = conn->data;
 
-    node->until = ngx_current_msec + ngx_redis_pause(&node->pause);
-
-    /* one without a number is a seed, or leaves */
-
-    if (node->redis->cluster
-        && node->number != NGX_REDIS_NODES
-        && !node->redis->gone)
-    {
-        ngx_redis_cluster_doubt(node->redis->cluster);
-    }
+    node->pause = 0;
 }

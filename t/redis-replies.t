@@ -412,7 +412,7 @@ a script blocks it; see SCRIPT KILL
 --- tcp_reply eval
 "-MOVED 1 127.0.0.1:1\r\n"
 --- error_log
-it is a node of a cluster, which is not supported
+another node of its cluster has the key, and still another one was asked: configure "cluster" and some of its nodes
 
 
 

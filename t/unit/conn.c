@@ -232,6 +232,32 @@ ngx_redis_place_free(ngx_redis_place_t *place)
 }
 
 
+void
+ngx_redis_place_follow(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
+{
+}
+
+
+void
+ngx_redis_place_doubt(ngx_redis_place_t *place)
+{
+}
+
+
+ngx_redis_primary_t *
+ngx_redis_primary_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
+{
+    abort();
+}
+
+
+void
+ngx_redis_primary_refused(ngx_redis_primary_t *primary, const ngx_str_t *error)
+{
+    abort();
+}
+
+
 const ngx_redis_refusal_t *
 ngx_redis_refusal(const ngx_str_t *error, ngx_uint_t *fault)
 {
