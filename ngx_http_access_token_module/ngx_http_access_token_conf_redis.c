@@ -44,6 +44,8 @@ static char *ngx_http_access_token_conf_one(ngx_conf_t *cf,
     ngx_http_access_token_main_conf_t *amcf, ngx_str_t *arg);
 static char *ngx_http_access_token_conf_together(ngx_conf_t *cf,
     ngx_http_access_token_main_conf_t *amcf);
+static char *ngx_http_access_token_conf_tls(ngx_conf_t *cf,
+    ngx_redis_conf_t *redis);
 static char *ngx_http_access_token_conf_password(ngx_conf_t *cf,
     ngx_str_t *password);
 
@@ -172,6 +174,11 @@ ngx_http_access_token_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd,
 
     if (amcf->store.key_prefix.data == NULL) {
         ngx_str_set(&amcf->store.key_prefix, "at:");
+    }
+
+    if (ngx_redis_tls_create(cf, redis) != NGX_OK) {
+        return ngx_http_access_token_conf_bad(cf, &value[1],
+                                              "see the message before");
     }
 
     amcf->store.redis = ngx_redis_create(cf, redis);
@@ -348,6 +355,42 @@ ngx_http_access_token_conf_together(ngx_conf_t *cf,
     if ((redis->tls.cert.len == 0) != (redis->tls.key.len == 0)) {
         return "needs \"tls_cert=\" and \"tls_key=\" together, "
                "or neither of them";
+    }
+
+    return ngx_http_access_token_conf_tls(cf, redis);
+}
+
+
+/* Nobody listens in on a Unix socket, and its path is no name to check. */
+
+static char *
+ngx_http_access_token_conf_tls(ngx_conf_t *cf, ngx_redis_conf_t *redis)
+{
+    ngx_str_t   *address;
+    ngx_flag_t   tls;
+    ngx_uint_t   i;
+
+    tls = redis->tls.on;
+
+    if (redis->topology == NGX_REDIS_SENTINEL
+        && redis->sentinel.tls != NGX_CONF_UNSET)
+    {
+        tls = redis->sentinel.tls;
+    }
+
+    if (!tls) {
+        return NGX_CONF_OK;
+    }
+
+    address = redis->addresses->elts;
+
+    for (i = 0; i < redis->addresses->nelts; i++) {
+
+        if (ngx_strncmp(address[i].data, "unix:", 5) == 0) {
+            return ngx_http_access_token_conf_bad(cf, &address[i],
+                         "a Unix socket needs no TLS: take \"tls\" away, or "
+                         "give \"host:port\"");
+        }
     }
 
     return NGX_CONF_OK;

@@ -16,6 +16,7 @@
  *     ngx_redis_primary.c  where the primary is, if Sentinels know
  *     ngx_redis_sentinel.c what Sentinels say
  *     ngx_redis_connect.c  from an address to a server that takes commands
+ *     ngx_redis_tls.c      TLS between these two, where it is wanted
  *     ngx_redis_conn.c     one connection: pipeline, timeouts, failure
  *     ngx_redis_reply.c    bytes to replies, commands to bytes (hiredis)
  *     ngx_redis_fault.c    what went wrong, in words for the log
@@ -104,6 +105,7 @@ typedef struct {
     ngx_str_t                name;          /* instead of the address' host */
     ngx_str_t                cert;          /* ours, file */
     ngx_str_t                key;           /* file */
+    ngx_ssl_t               *ssl;           /* by ngx_redis_tls_create() */
 } ngx_redis_tls_conf_t;
 
 typedef struct {
@@ -176,6 +178,14 @@ typedef struct {
  */
 
 ngx_redis_t *ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf);
+
+
+/*
+ * Before that: reads the files of conf->tls, and sets ssl there; nothing where
+ * it is not on.  NGX_ERROR: after an emerg message that names the parameter.
+ */
+
+ngx_int_t ngx_redis_tls_create(ngx_conf_t *cf, ngx_redis_conf_t *conf);
 
 
 /*

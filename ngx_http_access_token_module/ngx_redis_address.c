@@ -133,6 +133,7 @@ ngx_redis_place_find(ngx_redis_place_t *place)
     ngx_redis_conn_t  *conn;
 
     conn = place->conn;
+    conn->host = place->host;
 
     if (ngx_redis_resolve(place) == NGX_AGAIN) {
         return;

@@ -40,6 +40,7 @@ static void ngx_redis_conn_flush(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_fill(ngx_redis_conn_t *conn);
 static void ngx_redis_conn_await_bytes(ngx_event_t *rev);
 static ngx_int_t ngx_redis_conn_read(ngx_redis_conn_t *conn);
+static void ngx_redis_conn_closed(ngx_redis_conn_t *conn);
 static ngx_int_t ngx_redis_conn_parse(ngx_redis_conn_t *conn);
 static ngx_int_t ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
@@ -209,8 +210,10 @@ ngx_redis_conn_flush(ngx_redis_conn_t *conn)
         n = c->send(c, b->pos, b->last - b->pos);
 
         if (n == NGX_ERROR) {
-            ngx_redis_conn_fail(conn, NGX_REDIS_CLOSED, 0,
-                                "connection was broken");
+            if (ngx_redis_tls_fail(conn) != NGX_OK) {
+                ngx_redis_conn_fail(conn, NGX_REDIS_CLOSED, 0,
+                                    "connection was broken");
+            }
             return;
         }
 
@@ -340,9 +343,11 @@ ngx_redis_conn_read(ngx_redis_conn_t *conn)
         }
 
         if (n == 0 || n == NGX_ERROR) {
-            ngx_redis_conn_end(conn, "connection was closed by redis");
+            ngx_redis_conn_closed(conn);
             return NGX_ERROR;
         }
+
+        conn->heard = 1;
 
         ngx_redis_reader_feed(conn->reader, b->start, n);
 
@@ -352,6 +357,25 @@ ngx_redis_conn_read(ngx_redis_conn_t *conn)
     }
 
     return NGX_OK;
+}
+
+
+/* What speaks TLS says nothing to those who do not. */
+
+static void
+ngx_redis_conn_closed(ngx_redis_conn_t *conn)
+{
+    if (ngx_redis_tls_fail(conn) == NGX_OK) {
+        return;
+    }
+
+    if (!conn->heard && !conn->conf->tls.on) {
+        ngx_redis_conn_end(conn, "connection was closed by redis, which has "
+                                 "said nothing (does it want tls?)");
+        return;
+    }
+
+    ngx_redis_conn_end(conn, "connection was closed by redis");
 }
 
 
@@ -671,6 +695,7 @@ static void
 ngx_redis_conn_close(ngx_redis_conn_t *conn)
 {
     if (conn->peer.connection) {
+        ngx_redis_tls_close(conn);
         ngx_close_connection(conn->peer.connection);
         conn->peer.connection = NULL;
     }
@@ -692,6 +717,7 @@ ngx_redis_conn_close(ngx_redis_conn_t *conn)
     conn->server.len = 0;
     conn->opening = 0;
     conn->ready = 0;
+    conn->heard = 0;
     conn->answered = 0;
 
     ngx_redis_conn_acts(conn, NGX_REDIS_CONNECTING);

@@ -4,17 +4,15 @@
  *
  * Opens a connection: from an address to a server that takes commands.
  *
- *     open > await_connect > take_hello > ready
- *                  |              |
- *                  +--------------+--> fail
+ *     open > await_connect > (TLS) > take_hello > ready
+ *                  |           |         |
+ *                  +-----------+---------+--> fail
  *
  * An address that refuses is followed by the next one; only when all have
  * refused do the commands that wait fail.  The handshake is AUTH, SELECT, ROLE
  * and INFO, as configured, sent in one write, each reply checked; it may be
  * empty.
  * One timer bounds it all, however many addresses there are.
- *
- * TLS will come between await_connect and take_hello.
  */
 
 
@@ -327,6 +325,18 @@ ngx_redis_conn_connected(ngx_redis_conn_t *conn)
 
     (void) ngx_tcp_nodelay(conn->peer.connection);
 
+    if (conn->conf->tls.on) {
+        ngx_redis_tls_handshake(conn);
+        return;
+    }
+
+    ngx_redis_conn_greet(conn);
+}
+
+
+void
+ngx_redis_conn_greet(ngx_redis_conn_t *conn)
+{
     ngx_redis_conn_acts(conn, NGX_REDIS_GREETING);
 
     ngx_redis_conn_start(conn, ngx_redis_conn_take_hello);

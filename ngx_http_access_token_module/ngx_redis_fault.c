@@ -97,11 +97,12 @@ static const ngx_redis_refusal_t  ngx_redis_refusals[] = {
 
 
 static char  *ngx_redis_acts[] = {
-    "connecting to", "greeting", "talking to"
+    "connecting to", "starting TLS with", "greeting", "talking to"
 };
 
 static char  *ngx_redis_link_acts[] = {
-    "connecting the link to", "opening the link to", "listening to"
+    "connecting the link to", "starting TLS of the link to",
+    "opening the link to", "listening to"
 };
 
 static char  *ngx_redis_sentinel_acts[] = {

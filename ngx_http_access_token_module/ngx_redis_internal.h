@@ -91,6 +91,7 @@ typedef enum {
     NGX_REDIS_SHUTDOWN,
     NGX_REDIS_RESOLVE,
     NGX_REDIS_CONNECT,
+    NGX_REDIS_TLS,
     NGX_REDIS_TIMEOUT,
     NGX_REDIS_CLOSED,
     NGX_REDIS_PROTOCOL,
@@ -120,6 +121,7 @@ typedef enum {
 
 typedef enum {
     NGX_REDIS_CONNECTING = 0,
+    NGX_REDIS_SECURING,
     NGX_REDIS_GREETING,
     NGX_REDIS_READY
 } ngx_redis_act_e;
@@ -173,6 +175,17 @@ typedef struct {
 } ngx_redis_endpoint_t;
 
 
+/* Of a connection with TLS. */
+
+typedef struct {
+    ngx_str_t                  name;        /* what its certificate is for */
+    u_long                     error;       /* of OpenSSL; 0: none */
+    void                      *session;     /* ngx_ssl_session_t, or NULL: to
+                                               be used by the next one */
+    ngx_log_t                  log;         /* of nginx' SSL layer */
+} ngx_redis_tls_t;
+
+
 #define NGX_REDIS_RUN_ID  40                /* hex digits */
 
 
@@ -180,7 +193,7 @@ typedef struct {
  * A connection has three states, told apart by its flags:
  *
  *     closed      neither; a waiting command makes it ask for an address
- *     opening     resolving, connecting, in the handshake
+ *     opening     resolving, connecting, in the handshakes
  *     ready       commands go from waiting to sent to done
  */
 
@@ -208,6 +221,9 @@ struct ngx_redis_conn_s {
 
     ngx_redis_stats_t        **stats;       /* *stats may be NULL */
 
+    ngx_str_t                  host;        /* whom a certificate is to be
+                                               for; empty: the address; by
+                                               those above, before open */
     ngx_addr_t                *addrs;       /* of those above */
     ngx_uint_t                 naddrs;
     ngx_uint_t                 naddr;       /* the one in use, modulo naddrs */
@@ -234,6 +250,7 @@ struct ngx_redis_conn_s {
     ngx_redis_reader_t        *reader;
     ngx_uint_t                 hello;       /* replies of the handshake due */
     ngx_redis_conn_take_pt     take;        /* NULL: not connected */
+    ngx_redis_tls_t            tls;
     ngx_str_t                  server;      /* its run id, or empty */
     u_char                     run_id[NGX_REDIS_RUN_ID];
 
@@ -244,6 +261,7 @@ struct ngx_redis_conn_s {
 
     unsigned                   opening:1;
     unsigned                   ready:1;
+    unsigned                   heard:1;     /* anything, on this connection */
     unsigned                   answered:1;  /* a command, on this connection */
     unsigned                   down:1;      /* and the log says so */
     unsigned                   slow_out:1;  /* one is in waiting or in sent */
@@ -563,6 +581,32 @@ void ngx_redis_conn_end(ngx_redis_conn_t *conn, const char *reason);
 
 void ngx_redis_conn_open(ngx_redis_conn_t *conn, ngx_addr_t *addrs,
     ngx_uint_t naddrs);
+
+/* The connection can be written to and read from: begins to talk. */
+
+void ngx_redis_conn_greet(ngx_redis_conn_t *conn);
+
+
+/* --- tls --------------------------------------------------------------- */
+
+/* Of a connected socket; at its end ngx_redis_conn_greet() or _fail(). */
+
+void ngx_redis_tls_handshake(ngx_redis_conn_t *conn);
+
+/*
+ * After an error in reading or writing: fails with what OpenSSL has said, such
+ * as that the server wants a certificate.  NGX_DECLINED: it has said nothing.
+ */
+
+ngx_int_t ngx_redis_tls_fail(ngx_redis_conn_t *conn);
+
+/* Before the connection is closed. */
+
+void ngx_redis_tls_close(ngx_redis_conn_t *conn);
+
+/* Drops the session; at the latest when the worker exits. */
+
+void ngx_redis_tls_forget(ngx_redis_conn_t *conn);
 
 
 /* --- reply ------------------------------------------------------------- */

@@ -140,6 +140,7 @@ ngx_redis_link_close(ngx_redis_link_t *link)
     link->gone = 1;
 
     ngx_redis_conn_drop(&link->conn);
+    ngx_redis_tls_forget(&link->conn);
     ngx_redis_place_free(&link->place);
 
     if (link->timer.timer_set) {
@@ -191,6 +192,7 @@ ngx_redis_link_connect(ngx_event_t *ev)
 
     if (addr) {
         ngx_redis_place_follow(&link->place, &link->conn);
+        link->conn.host = link->node->conn.host;
         ngx_redis_conn_open(&link->conn, addr, 1);
         return;
     }

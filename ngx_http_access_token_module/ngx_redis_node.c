@@ -109,6 +109,7 @@ ngx_redis_node_close(ngx_redis_node_t *node)
     }
 
     ngx_redis_conn_drop(&node->conn);
+    ngx_redis_tls_forget(&node->conn);
     ngx_redis_place_free(&node->place);
 
     if (node->conn.turn.posted) {

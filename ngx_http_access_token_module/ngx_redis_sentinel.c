@@ -168,6 +168,7 @@ ngx_redis_sentinel_cleanup(void *data)
     sentinel->gone = 1;
 
     ngx_redis_conn_drop(&sentinel->conn);
+    ngx_redis_tls_forget(&sentinel->conn);
 
     for (i = 0; i < sentinel->n; i++) {
         ngx_redis_place_free(&sentinel->places[i]);
