@@ -11,6 +11,7 @@
  *     ngx_access_token_load.c     one record, as the edge asks for it
  *     ngx_access_token_store.c    keys and commands: create, list, change
  *     ngx_access_token_script.c   the Lua of each change
+ *     ngx_access_token_wait.c     and whether replicas have it
  *     ngx_access_token_zone.c     shared memory: layout, lock, counters
  *     ngx_access_token_cache.c    records in it: find, put, forget, evict
  *     ngx_access_token_lease.c    how long they may be used: link, heartbeat
@@ -423,6 +424,8 @@ typedef struct ngx_access_token_lease_s  ngx_access_token_lease_t;
 
 typedef struct {
     ngx_redis_t                  *redis;
+    ngx_redis_t                  *changes;      /* for them; redis, but if
+                                                   replicas are waited for */
     ngx_str_t                     key_prefix;   /* "at:" */
     ngx_str_t                     token_prefix; /* "at", without the "_" */
     ngx_access_token_zone_t      *zone;         /* NULL: nothing is used */
@@ -438,6 +441,8 @@ typedef struct {
     /* of a worker */
     ngx_rbtree_t                  flights;      /* of lookup.c */
     ngx_rbtree_node_t             sentinel;
+    ngx_queue_t                   unreplicated; /* of wait.c */
+    unsigned                      waiting:1;    /* a WAIT is under way */
 } ngx_access_token_store_t;
 
 /* Prepares what is constant, in pool; at configuration.  NGX_OK, NGX_ERROR. */
@@ -504,6 +509,9 @@ struct ngx_access_token_op_s {
     ngx_str_t                    *names;        /* of organizations, groups */
     ngx_uint_t                    n;            /* of tokens or of names */
     ngx_str_t                     next_cursor;  /* empty: the end */
+    ngx_uint_t                    unreplicated; /* a change was made, and too
+                                                   few replicas have it, or it
+                                                   is not known */
 
     ngx_redis_command_t          *command;      /* of store.c */
     void                         *state;        /* of store.c */
@@ -529,7 +537,9 @@ typedef struct {
  * All return NGX_AGAIN: the handler will be called; or NGX_ERROR: it could not
  * be sent.  Each change is one script: record, index, groups, organizations,
  * audit and PUBLISH together or not at all.  After a change tokens[0] is the
- * record as it is now (none after a delete).
+ * record as it is now (none after a delete).  With wait_replicas the handler is
+ * called when so many of them have the change, or wait_time is over; a delete
+ * that finds nothing waits as well.
  */
 
 /* t is complete but for version; ids and digests by generate(). */

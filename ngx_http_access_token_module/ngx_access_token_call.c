@@ -53,6 +53,7 @@ ngx_access_token_call_create(ngx_access_token_op_t *op, size_t size,
     op->tokens = NULL;
     op->names = NULL;
     op->n = 0;
+    op->unreplicated = 0;
     op->command = NULL;
     op->state = call;
     ngx_str_null(&op->next_cursor);
@@ -237,7 +238,8 @@ ngx_access_token_call_send(ngx_access_token_call_t *call,
 
 ngx_int_t
 ngx_access_token_call_eval(ngx_access_token_call_t *call,
-    const ngx_redis_script_t *script, ngx_redis_handler_pt handler)
+    ngx_redis_t *redis, const ngx_redis_script_t *script,
+    ngx_redis_handler_pt handler)
 {
     ngx_access_token_op_t  *op;
 
@@ -247,9 +249,8 @@ ngx_access_token_call_eval(ngx_access_token_call_t *call,
 
     op = call->op;
 
-    op->command = ngx_redis_eval(op->store->redis, script, call->nkeys,
-                                 call->argv.elts, call->argv.nelts, handler,
-                                 call);
+    op->command = ngx_redis_eval(redis, script, call->nkeys, call->argv.elts,
+                                 call->argv.nelts, handler, call);
 
     call->argv.nelts = 0;
     call->nkeys = 0;

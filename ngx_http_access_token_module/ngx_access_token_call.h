@@ -30,6 +30,14 @@ typedef struct {
     ngx_array_t                   argv;         /* of ngx_str_t; keys first */
     ngx_uint_t                    nkeys;
     unsigned                      failed:1;
+
+    /* of a change */
+    ngx_str_t                     key;          /* of the record */
+    ngx_queue_t                   queue;        /* in store->unreplicated */
+    ngx_uint_t                    connection;   /* that it was answered by */
+    unsigned                      deletes:1;
+    unsigned                      waits:1;      /* it is in the queue */
+    unsigned                      leads:1;      /* WAIT was sent for it */
 } ngx_access_token_call_t;
 
 
@@ -67,7 +75,8 @@ void ngx_access_token_call_text(ngx_access_token_call_t *call, u_char field,
 ngx_int_t ngx_access_token_call_send(ngx_access_token_call_t *call,
     ngx_redis_handler_pt handler);
 ngx_int_t ngx_access_token_call_eval(ngx_access_token_call_t *call,
-    const ngx_redis_script_t *script, ngx_redis_handler_pt handler);
+    ngx_redis_t *redis, const ngx_redis_script_t *script,
+    ngx_redis_handler_pt handler);
 
 /*
  * Reads {…, record, last use}, elts[1] and elts[2] of a script's answer, into
@@ -81,6 +90,17 @@ ngx_int_t ngx_access_token_call_record(ngx_access_token_call_t *call,
 /* Ends the op: its handler may free all that is here. */
 
 void ngx_access_token_call_done(ngx_access_token_call_t *call, ngx_int_t rc);
+
+
+/*
+ * For replicas to have a change.  soon: right after it was sent, so that both
+ * go in one write.  wait: in the handler of its answer; ends the op later, with
+ * rc, and op->unreplicated is set unless enough of them have it.
+ */
+
+void ngx_access_token_wait_soon(ngx_access_token_call_t *call);
+void ngx_access_token_wait(ngx_access_token_call_t *call, ngx_int_t rc);
+void ngx_access_token_wait_cancel(ngx_access_token_call_t *call);
 
 
 /* Logs which record is damaged and in which field, never what it holds. */

@@ -325,7 +325,8 @@ ngx_access_token_list_read(ngx_access_token_list_t *list)
     ngx_access_token_call_arg(call, &list->admin);
     ngx_access_token_call_arg(call, &list->search);
 
-    return ngx_access_token_call_eval(call, &ngx_access_token_script_list,
+    return ngx_access_token_call_eval(call, call->op->store->redis,
+                                      &ngx_access_token_script_list,
                                       ngx_access_token_list_await_records);
 }
 

@@ -62,6 +62,7 @@ ngx_access_token_store_init(ngx_access_token_store_t *store, ngx_pool_t *pool)
 
     ngx_rbtree_init(&store->flights, &store->sentinel,
                     ngx_str_rbtree_insert_value);
+    ngx_queue_init(&store->unreplicated);
 
     return ngx_access_token_load_init(store, pool);
 }
@@ -311,6 +312,8 @@ ngx_access_token_store_delete(ngx_access_token_op_t *op,
     ngx_access_token_store_owner_keys(call);
     ngx_access_token_store_change_args(call);
 
+    call->deletes = 1;
+
     return ngx_access_token_store_send(call, &ngx_access_token_script_delete);
 }
 
@@ -321,6 +324,10 @@ ngx_access_token_store_cancel(ngx_access_token_op_t *op)
     if (op->command) {
         ngx_redis_cancel(op->command);
         op->command = NULL;
+    }
+
+    if (op->state) {
+        ngx_access_token_wait_cancel(op->state);
     }
 }
 
@@ -448,14 +455,35 @@ static ngx_int_t
 ngx_access_token_store_send(ngx_access_token_call_t *call,
     const ngx_redis_script_t *script)
 {
-    return ngx_access_token_call_eval(call, script,
-                                      script == &ngx_access_token_script_get
-                                      ? ngx_access_token_store_await_answer
-                                      : ngx_access_token_store_await_change);
+    ngx_int_t                  rc;
+    ngx_access_token_store_t  *store;
+
+    store = call->op->store;
+
+    if (script == &ngx_access_token_script_get) {
+        return ngx_access_token_call_eval(call, store->redis, script,
+                                          ngx_access_token_store_await_answer);
+    }
+
+    if (!call->failed) {
+        call->key = *(ngx_str_t *) call->argv.elts;
+    }
+
+    rc = ngx_access_token_call_eval(call, store->changes, script,
+                                    ngx_access_token_store_await_change);
+
+    if (rc == NGX_AGAIN && store->wait_replicas) {
+        ngx_access_token_wait_soon(call);
+    }
+
+    return rc;
 }
 
 
-/* It may have been made whatever came of the answer. */
+/*
+ * It may have been made whatever came of the answer.  That there is no such
+ * token any more, replicas have to know too.
+ */
 
 static void
 ngx_access_token_store_await_change(void *data, ngx_int_t rc,
@@ -463,11 +491,26 @@ ngx_access_token_store_await_change(void *data, ngx_int_t rc,
 {
     ngx_access_token_call_t *call = data;
 
-    if (call->op->store->zone) {
-        ngx_access_token_cache_forget(call->op->store->zone, call->id);
+    ngx_access_token_store_t  *store;
+
+    store = call->op->store;
+
+    if (store->zone) {
+        ngx_access_token_cache_forget(store->zone, call->id);
     }
 
-    ngx_access_token_store_await_answer(call, rc, reply);
+    if (rc == NGX_OK) {
+        rc = ngx_access_token_store_answer(call, reply);
+    }
+
+    if (store->wait_replicas
+        && (rc == NGX_OK || (rc == NGX_DECLINED && call->deletes)))
+    {
+        ngx_access_token_wait(call, rc);
+        return;
+    }
+
+    ngx_access_token_call_done(call, rc);
 }
 
 

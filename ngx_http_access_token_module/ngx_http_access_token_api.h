@@ -290,10 +290,15 @@ ngx_int_t ngx_http_access_token_api_json_read(
 
 /* All of these write ctx->reply, in r->pool: NGX_OK or NGX_ERROR. */
 
-/* t and, if there is one, ctx->token. */
+/* t and, if there is one, ctx->token; and whether replicas lack the change. */
 
 ngx_int_t ngx_http_access_token_api_json_token(
     ngx_http_access_token_api_ctx_t *ctx, const ngx_access_token_t *t);
+
+/* A token is gone, and replicas are not known to know. */
+
+ngx_int_t ngx_http_access_token_api_json_deleted(
+    ngx_http_access_token_api_ctx_t *ctx);
 
 /* ctx->op's page of tokens. */
 

@@ -40,6 +40,7 @@ static const ngx_http_access_token_api_title_t
 {
     { NGX_HTTP_OK, ngx_string("OK") },
     { NGX_HTTP_CREATED, ngx_string("Created") },
+    { NGX_HTTP_ACCEPTED, ngx_string("Accepted") },
     { NGX_HTTP_NO_CONTENT, ngx_string("No Content") },
     { NGX_HTTP_BAD_REQUEST, ngx_string("Bad Request") },
     { NGX_HTTP_UNAUTHORIZED, ngx_string("Unauthorized") },

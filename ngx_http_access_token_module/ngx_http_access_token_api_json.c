@@ -250,6 +250,13 @@ ngx_http_access_token_api_json_token(ngx_http_access_token_api_ctx_t *ctx,
         return NGX_ERROR;
     }
 
+    if (ctx->op.unreplicated
+        && json_object_set_new(json, "replicated", json_false()) != 0)
+    {
+        json_decref(json);
+        return NGX_ERROR;
+    }
+
     if (ctx->token.len == 0) {
         return ngx_http_access_token_api_json_write(ctx, json);
     }
@@ -273,6 +280,16 @@ ngx_http_access_token_api_json_token(ngx_http_access_token_api_ctx_t *ctx,
     json_decref(token);
 
     return rc;
+}
+
+
+ngx_int_t
+ngx_http_access_token_api_json_deleted(ngx_http_access_token_api_ctx_t *ctx)
+{
+    return ngx_http_access_token_api_json_write(ctx,
+               json_pack("{s:o, s:b}",
+                   "id", ngx_http_access_token_api_json_string(&ctx->id),
+                   "replicated", 0));
 }
 
 

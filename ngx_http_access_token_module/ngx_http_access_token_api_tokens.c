@@ -7,7 +7,8 @@
  *
  * What always holds: the caller has the right to do it here (api.c has seen to
  * that), so what is left to find out is whether the owner has such a token.
- * A change is answered with success only once Redis has made it.
+ * A change is answered with success only once Redis has made it, and with 202
+ * if replicas were to have it and are not known to.
  */
 
 
@@ -366,7 +367,9 @@ ngx_http_access_token_api_await_create(ngx_http_access_token_api_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    return ngx_http_access_token_api_render(ctx, NGX_HTTP_CREATED);
+    return ngx_http_access_token_api_render(ctx, ctx->op.unreplicated
+                                                 ? NGX_HTTP_ACCEPTED
+                                                 : NGX_HTTP_CREATED);
 }
 
 
@@ -545,7 +548,9 @@ ngx_http_access_token_api_await_change(ngx_http_access_token_api_ctx_t *ctx)
         return ngx_http_access_token_api_failed(ctx);
     }
 
-    return ngx_http_access_token_api_render(ctx, NGX_HTTP_OK);
+    return ngx_http_access_token_api_render(ctx, ctx->op.unreplicated
+                                                 ? NGX_HTTP_ACCEPTED
+                                                 : NGX_HTTP_OK);
 }
 
 
@@ -564,6 +569,11 @@ ngx_http_access_token_api_delete(ngx_http_access_token_api_ctx_t *ctx)
 static ngx_int_t
 ngx_http_access_token_api_await_delete(ngx_http_access_token_api_ctx_t *ctx)
 {
+    if (ctx->op.unreplicated) {
+        return ngx_http_access_token_api_json_deleted(ctx) == NGX_OK
+               ? NGX_HTTP_ACCEPTED : NGX_ERROR;
+    }
+
     if (ctx->op.rc != NGX_OK) {
         return ngx_http_access_token_api_failed(ctx);
     }

@@ -191,6 +191,8 @@ ngx_http_access_token_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd,
                                               : "see the message before");
     }
 
+    amcf->store.changes = amcf->store.redis;
+
     return NGX_CONF_OK;
 }
 

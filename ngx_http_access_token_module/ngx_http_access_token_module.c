@@ -32,6 +32,8 @@ static ngx_array_t *ngx_http_access_token_default_sources(ngx_conf_t *cf);
 static ngx_int_t ngx_http_access_token_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_access_token_init_store(ngx_conf_t *cf,
     ngx_http_access_token_main_conf_t *amcf);
+static ngx_int_t ngx_http_access_token_init_changes(ngx_conf_t *cf,
+    ngx_http_access_token_main_conf_t *amcf);
 static ngx_int_t ngx_http_access_token_init_process(ngx_cycle_t *cycle);
 
 
@@ -475,7 +477,9 @@ ngx_http_access_token_init_store(ngx_conf_t *cf,
         amcf->redis.resolver_timeout = 30000;
     }
 
-    if (ngx_access_token_store_init(&amcf->store, cf->pool) != NGX_OK) {
+    if (ngx_access_token_store_init(&amcf->store, cf->pool) != NGX_OK
+        || ngx_http_access_token_init_changes(cf, amcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -501,6 +505,37 @@ ngx_http_access_token_init_store(ngx_conf_t *cf,
 }
 
 
+/*
+ * Where replicas are waited for, Redis answers nothing else meanwhile on that
+ * connection: changes have their own, and more time.
+ */
+
+static ngx_int_t
+ngx_http_access_token_init_changes(ngx_conf_t *cf,
+    ngx_http_access_token_main_conf_t *amcf)
+{
+    ngx_redis_conf_t  *redis;
+
+    if (amcf->store.wait_replicas == 0) {
+        return NGX_OK;
+    }
+
+    redis = ngx_palloc(cf->pool, sizeof(ngx_redis_conf_t));
+    if (redis == NULL) {
+        return NGX_ERROR;
+    }
+
+    *redis = amcf->redis;
+
+    redis->timeout += amcf->store.wait_time;
+    redis->identify = 0;
+
+    amcf->store.changes = ngx_redis_create(cf, redis);
+
+    return amcf->store.changes ? NGX_OK : NGX_ERROR;
+}
+
+
 static ngx_int_t
 ngx_http_access_token_init_process(ngx_cycle_t *cycle)
 {
@@ -521,6 +556,9 @@ ngx_http_access_token_init_process(ngx_cycle_t *cycle)
     ngx_access_token_zone_start(amcf->store.zone);
 
     ngx_redis_count(amcf->store.redis,
+                    &ngx_access_token_zone_mine(amcf->store.zone)->redis);
+
+    ngx_redis_count(amcf->store.changes,
                     &ngx_access_token_zone_mine(amcf->store.zone)->redis);
 
     if (amcf->store.lease

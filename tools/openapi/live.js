@@ -699,6 +699,31 @@ async function withoutLimit() {
                                    name: 'without the member expires_at' });
 }
 
+/* Replicas are to have each change, and there are none. */
+
+async function withoutReplicas() {
+  const how = { server: 'waiting', expect: 202, name: 'without replicas' };
+
+  for (const level of Object.keys(LEVELS)) {
+    const made = await create(level, {}, how);
+    const id = (what) => `${what}${level}Token`;
+    const params = { id: made.id };
+
+    for (const what of ['change', 'revoke', 'activate', 'rotate', 'delete']) {
+      const body = what === 'change' ? { name: 'other' } : undefined;
+
+      await call(id(what), { ...how, params, body });
+    }
+  }
+
+  const own = await create('Group', {}, how);
+  const rotated = await call('rotateSelf', { ...how, as: bearer(own.token) });
+
+  await call('revokeSelf', { ...how, as: bearer(rotated.json.token) });
+  await call('activateGroupToken', { params: { id: own.id }, expect: 200 });
+  await call('deleteSelf', { ...how, as: bearer(rotated.json.token) });
+}
+
 async function withoutRedis(admin, redis) {
   await servers.stop(redis);
 
@@ -865,6 +890,10 @@ async function main() {
     user: 'admin', more: 'access_token_max_lifetime off;', locations: API,
   });
 
+  await servers.startNginx('waiting', {
+    user: 'admin', redis: 'wait=1:1ms', locations: API,
+  });
+
   const admin = await create('Organization', { admin: true });
   const group = await create('Group', { admin: true });
   const gone = await create('Group');
@@ -887,6 +916,7 @@ async function main() {
   await callers([admin, group, await create('Organization'),
                  await create('Group')]);
   await withoutLimit();
+  await withoutReplicas();
   await lastUse(admin);
   await checkUsers(admin);
   await withoutRedis(admin, redis);

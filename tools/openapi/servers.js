@@ -70,10 +70,10 @@ class Servers {
   }
 
   /*
-   * name: also that of its socket; user: the Redis user; more: of the http
-   * block; locations: of the server.
+   * name: also that of its socket; user: the Redis user; redis: more of
+   * access_token_redis; more: of the http block; locations: of the server.
    */
-  startNginx(name, { user, more, locations }) {
+  startNginx(name, { user, redis, more, locations }) {
     const conf = this.file(`${name}.conf`);
     const prefix = this.file(name);
     const digest = crypto.createHash('sha256').update(this.credential)
@@ -98,7 +98,7 @@ class Servers {
         uwsgi_temp_path ${prefix}/uwsgi;
         scgi_temp_path ${prefix}/scgi;
         access_token_redis unix:${this.file('redis.sock')} user=${user}
-                           password_file=${this.file('password')};
+                           password_file=${this.file('password')} ${redis || ''};
         access_token_root_file ${this.file('root')};
         ${more || ''}
         server {
