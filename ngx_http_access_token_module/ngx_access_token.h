@@ -370,6 +370,13 @@ typedef struct {
 #define NGX_ACCESS_TOKEN_LATENCIES       NGX_REDIS_LATENCIES
 #define ngx_access_token_latency_bounds  ngx_redis_latency_bounds
 
+/* Those of redis.lacks. */
+
+#define NGX_ACCESS_TOKEN_TRACKING        NGX_REDIS_TRACKING
+#define NGX_ACCESS_TOKEN_IDENTITY        NGX_REDIS_IDENTITY
+#define NGX_ACCESS_TOKEN_ROLE            NGX_REDIS_ROLE
+#define NGX_ACCESS_TOKEN_EVALSHA         NGX_REDIS_EVALSHA
+
 typedef struct {
     ngx_uint_t                    entries;      /* records */
     size_t                        used;         /* bytes */

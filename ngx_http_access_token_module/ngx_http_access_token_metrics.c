@@ -113,6 +113,21 @@ static const ngx_http_access_token_series_t
 };
 
 
+static const ngx_http_access_token_series_t
+    ngx_http_access_token_features[] =
+{
+    { ngx_string("tracking"), ngx_http_access_token_of_counters(
+          redis.lacks[NGX_ACCESS_TOKEN_TRACKING]) },
+    { ngx_string("run_id"), ngx_http_access_token_of_counters(
+          redis.lacks[NGX_ACCESS_TOKEN_IDENTITY]) },
+    { ngx_string("role"), ngx_http_access_token_of_counters(
+          redis.lacks[NGX_ACCESS_TOKEN_ROLE]) },
+    { ngx_string("evalsha"), ngx_http_access_token_of_counters(
+          redis.lacks[NGX_ACCESS_TOKEN_EVALSHA]) },
+    { ngx_null_string, 0 }
+};
+
+
 /* tools/check-docs reads the names, the types and the labels from here */
 
 static const ngx_http_access_token_metric_t
@@ -249,6 +264,12 @@ static const ngx_http_access_token_metric_t
       NULL, NULL,
       ngx_http_access_token_write_number,
       ngx_http_access_token_of_counters(redis.failures), NULL },
+
+    { ngx_string("access_token_redis_lacks_total"), "counter",
+      "Times that Redis was found to lack a feature, by feature.",
+      NULL, "feature",
+      ngx_http_access_token_write_series,
+      0, ngx_http_access_token_features },
 
     { ngx_null_string, NULL, NULL, NULL, NULL, NULL, 0, NULL }
 };

@@ -143,11 +143,22 @@ typedef struct {
 
 #define NGX_REDIS_LATENCIES  14
 
+/* What a server may be found not to have, when a connection to it is made. */
+
+typedef enum {
+    NGX_REDIS_TRACKING = 0,                 /* of keys; channels have to do */
+    NGX_REDIS_IDENTITY,                     /* a run id; nothing is cached */
+    NGX_REDIS_ROLE,                         /* it is a primary, or is not */
+    NGX_REDIS_EVALSHA,                      /* scripts go as a whole */
+    NGX_REDIS_FEATURES
+} ngx_redis_feature_e;
+
 typedef struct {
     ngx_atomic_t             commands;      /* answered, or failed */
     ngx_atomic_t             errors;        /* of these: failed, or refused */
     ngx_atomic_t             connects;      /* that succeeded, handshake too */
     ngx_atomic_t             failures;      /* of connections, or of connects */
+    ngx_atomic_t             lacks[NGX_REDIS_FEATURES];
     ngx_atomic_t             latency[NGX_REDIS_LATENCIES];
     ngx_atomic_t             latency_sum;   /* microseconds */
 } ngx_redis_stats_t;

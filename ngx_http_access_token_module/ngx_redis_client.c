@@ -18,6 +18,8 @@
 
 static ngx_int_t ngx_redis_one_server(ngx_conf_t *cf, ngx_redis_t *redis);
 static void ngx_redis_cleanup(void *data);
+static ngx_uint_t ngx_redis_wants_eval(ngx_redis_node_t *node,
+    const ngx_str_t *error);
 static void ngx_redis_refuse(ngx_redis_conn_t *conn, const ngx_str_t *error);
 static void ngx_redis_time(ngx_redis_t *redis, ngx_redis_conn_t *conn,
     ngx_redis_command_t *cmd);
@@ -269,9 +271,7 @@ ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
     if (reply->type == NGX_REDIS_ERROR) {
 
         if (cmd->script
-            && reply->str.len >= sizeof("NOSCRIPT") - 1
-            && ngx_strncmp(reply->str.data, "NOSCRIPT",
-                           sizeof("NOSCRIPT") - 1) == 0
+            && ngx_redis_wants_eval(node, &reply->str)
             && ngx_redis_send_eval(conn, cmd) == NGX_OK)
         {
             return;
@@ -296,6 +296,54 @@ ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
     ngx_redis_finish(redis, cmd, reply);
 
     redis->answering = NULL;
+}
+
+
+/*
+ * Because it does not know the script, as after a restart; or it has no EVALSHA
+ * at all, or none for this user, and gets scripts as a whole from then on.
+ */
+
+static ngx_uint_t
+ngx_redis_wants_eval(ngx_redis_node_t *node, const ngx_str_t *error)
+{
+    u_char            *last;
+    ngx_redis_conn_t  *conn;
+
+    if (error->len >= sizeof("NOSCRIPT") - 1
+        && ngx_strncmp(error->data, "NOSCRIPT", sizeof("NOSCRIPT") - 1) == 0)
+    {
+        return 1;
+    }
+
+    last = error->data + error->len;
+
+    if ((error->len < sizeof("NOPERM") - 1
+         || ngx_strncmp(error->data, "NOPERM", sizeof("NOPERM") - 1) != 0)
+        && !ngx_strlcasestrn(error->data, last, (u_char *) "unknown command",
+                             sizeof("unknown command") - 2))
+    {
+        return 0;
+    }
+
+    if (!ngx_strlcasestrn(error->data, last, (u_char *) "evalsha",
+                          sizeof("evalsha") - 2))
+    {
+        return 0;
+    }
+
+    conn = &node->conn;
+    node->whole = 1;
+
+    ngx_redis_add(node->redis->stats, lacks[NGX_REDIS_EVALSHA], 1);
+
+    if (ngx_redis_conn_tell(conn, NGX_REDIS_NO_EVALSHA)) {
+        ngx_log_error(NGX_LOG_WARN, &conn->log, 0,
+                      "redis refuses EVALSHA, so each script is sent as a "
+                      "whole: give its user +evalsha, see ACL SETUSER");
+    }
+
+    return 1;
 }
 
 

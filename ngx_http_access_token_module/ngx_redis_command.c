@@ -57,9 +57,6 @@ static ngx_redis_command_t *ngx_redis_submit(ngx_redis_t *redis,
     ngx_redis_command_t *cmd, u_char *last);
 
 
-static ngx_str_t  ngx_redis_evalsha_name = ngx_string("EVALSHA");
-
-
 ngx_redis_command_t *
 ngx_redis_send(ngx_redis_t *redis, const ngx_str_t *key,
     const ngx_str_t *argv, ngx_uint_t argc, ngx_redis_handler_pt handler,
@@ -173,20 +170,29 @@ ngx_redis_eval(ngx_redis_t *redis, const ngx_redis_script_t *script,
 {
     u_char               *p, digits[NGX_INT_T_LEN];
     size_t                size;
-    ngx_str_t             sha1, number;
-    ngx_uint_t            i;
+    ngx_str_t             name, what, number;
+    ngx_uint_t            i, whole;
     ngx_redis_command_t  *cmd;
     ngx_redis_purpose_t   purpose;
 
     ngx_redis_purpose(&purpose, redis, &argv[0], handler, data);
 
-    sha1.data = (u_char *) script->sha1;
-    sha1.len = sizeof(script->sha1);
+    whole = purpose.node && purpose.node->whole;
+
+    if (whole) {
+        ngx_str_set(&name, "EVAL");
+        what = script->text;
+
+    } else {
+        ngx_str_set(&name, "EVALSHA");
+        what.data = (u_char *) script->sha1;
+        what.len = sizeof(script->sha1);
+    }
 
     number.data = digits;
     number.len = ngx_sprintf(digits, "%ui", nkeys) - digits;
 
-    size = ngx_redis_evalsha_name.len + sha1.len + number.len;
+    size = name.len + what.len + number.len;
 
     for (i = 0; i < argc; i++) {
         size += argv[i].len;
@@ -197,13 +203,13 @@ ngx_redis_eval(ngx_redis_t *redis, const ngx_redis_script_t *script,
         return NULL;
     }
 
-    cmd->script = script;
+    cmd->script = whole ? NULL : script;
     cmd->slow = script->slow;
     cmd->argc = argc + 3;
 
     p = ngx_redis_write_array(cmd->pos, cmd->argc);
-    p = ngx_redis_write_bulk(p, &ngx_redis_evalsha_name);
-    p = ngx_redis_write_bulk(p, &sha1);
+    p = ngx_redis_write_bulk(p, &name);
+    p = ngx_redis_write_bulk(p, &what);
 
     cmd->args = p;
 

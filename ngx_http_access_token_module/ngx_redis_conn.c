@@ -715,6 +715,7 @@ ngx_redis_conn_close(ngx_redis_conn_t *conn)
     conn->writing = NULL;
     conn->log.connection = 0;
     conn->server.len = 0;
+    conn->product[0] = '\0';
     conn->opening = 0;
     conn->ready = 0;
     conn->heard = 0;

@@ -42,6 +42,8 @@ static ngx_int_t ngx_redis_conn_take_info(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
 static void ngx_redis_conn_identify(ngx_redis_conn_t *conn,
     const ngx_str_t *info);
+static ngx_uint_t ngx_redis_conn_find(const ngx_str_t *info,
+    const char *name, ngx_str_t *value);
 
 
 void
@@ -400,6 +402,8 @@ ngx_redis_conn_take_role(ngx_redis_conn_t *conn,
             return NGX_ERROR;
         }
 
+        ngx_redis_add(*conn->stats, lacks[NGX_REDIS_ROLE], 1);
+
         if (ngx_redis_conn_tell(conn, NGX_REDIS_ROLELESS)) {
             len = ngx_redis_error_text(&reply->str, text);
 
@@ -474,6 +478,8 @@ ngx_redis_conn_take_info(ngx_redis_conn_t *conn,
         answer = reply->str;
     }
 
+    ngx_redis_add(*conn->stats, lacks[NGX_REDIS_IDENTITY], 1);
+
     if (ngx_redis_conn_tell(conn, NGX_REDIS_UNNAMED)) {
         len = ngx_redis_error_text(&answer, text);
 
@@ -487,29 +493,64 @@ ngx_redis_conn_take_info(ngx_redis_conn_t *conn,
 }
 
 
-/* Of the line run_id:<40 hex digits>, which is not the first. */
+/* redis_version:7.0.15 and run_id:<40 hex digits>, among other lines. */
 
 static void
 ngx_redis_conn_identify(ngx_redis_conn_t *conn, const ngx_str_t *info)
 {
+    u_char     *p;
+    ngx_str_t   value;
+
+    p = conn->product;
+
+    if (ngx_redis_conn_find(info, "\nvalkey_version:", &value)) {
+        ngx_snprintf(p, NGX_REDIS_PRODUCT, "valkey %V%Z", &value);
+
+    } else if (ngx_redis_conn_find(info, "\nredis_version:", &value)) {
+        ngx_snprintf(p, NGX_REDIS_PRODUCT, "redis %V%Z", &value);
+    }
+
+    p[NGX_REDIS_PRODUCT - 1] = '\0';
+
+    if (ngx_redis_conn_find(info, "\nrun_id:", &value)
+        && value.len == NGX_REDIS_RUN_ID)
+    {
+        ngx_memcpy(conn->run_id, value.data, NGX_REDIS_RUN_ID);
+
+        conn->server.data = conn->run_id;
+        conn->server.len = NGX_REDIS_RUN_ID;
+    }
+}
+
+
+/* The letters, digits and dots behind a name; 1: there are some. */
+
+static ngx_uint_t
+ngx_redis_conn_find(const ngx_str_t *info, const char *name, ngx_str_t *value)
+{
     u_char  *p, *last;
+    size_t   len;
 
     last = info->data + info->len;
+    len = ngx_strlen(name);
 
-    p = ngx_strlcasestrn(info->data, last, (u_char *) "\nrun_id:",
-                         sizeof("\nrun_id:") - 2);
+    p = ngx_strlcasestrn(info->data, last, (u_char *) name, len - 1);
     if (p == NULL) {
-        return;
+        return 0;
     }
 
-    p += sizeof("\nrun_id:") - 1;
+    value->data = p + len;
 
-    if (last - p < NGX_REDIS_RUN_ID) {
-        return;
+    for (p = value->data; p < last; p++) {
+
+        if ((*p < 'a' || *p > 'z') && (*p < 'A' || *p > 'Z')
+            && (*p < '0' || *p > '9') && *p != '.')
+        {
+            break;
+        }
     }
 
-    ngx_memcpy(conn->run_id, p, NGX_REDIS_RUN_ID);
+    value->len = p - value->data;
 
-    conn->server.data = conn->run_id;
-    conn->server.len = NGX_REDIS_RUN_ID;
+    return value->len != 0;
 }

@@ -64,6 +64,8 @@ static const ngx_redis_refusal_t  ngx_redis_refusals[] = {
       "its user lacks a permission; see ACL SETUSER", 0 },
     { ngx_string("ERR The user executing the script "),
       "its user lacks a permission; see ACL SETUSER", 0 },
+    { ngx_string("ERR ACL failure in script"),
+      "its user lacks a permission; see ACL SETUSER", 0 },
     { ngx_string("OOM "),
       "it has reached maxmemory and refuses writes", 0 },
     { ngx_string("MISCONF "),

@@ -98,6 +98,7 @@ typedef enum {
     NGX_REDIS_RESET,
     NGX_REDIS_UNNAMED,
     NGX_REDIS_UNTRACKED,
+    NGX_REDIS_NO_EVALSHA,
     NGX_REDIS_MAP,
     NGX_REDIS_UNTOLD,
     NGX_REDIS_UNKNOWN,
@@ -114,6 +115,7 @@ typedef enum {
 
 #define NGX_REDIS_LASTING                                                     \
     ((uint64_t) 1 << NGX_REDIS_UNNAMED | (uint64_t) 1 << NGX_REDIS_UNTRACKED  \
+     | (uint64_t) 1 << NGX_REDIS_NO_EVALSHA                                   \
      | (uint64_t) 1 << NGX_REDIS_UNHEARD | (uint64_t) 1 << NGX_REDIS_ROLELESS)
 
 
@@ -186,7 +188,8 @@ typedef struct {
 } ngx_redis_tls_t;
 
 
-#define NGX_REDIS_RUN_ID  40                /* hex digits */
+#define NGX_REDIS_RUN_ID   40               /* hex digits */
+#define NGX_REDIS_PRODUCT  32               /* bytes, the last one zero */
 
 
 /*
@@ -253,6 +256,7 @@ struct ngx_redis_conn_s {
     ngx_redis_tls_t            tls;
     ngx_str_t                  server;      /* its run id, or empty */
     u_char                     run_id[NGX_REDIS_RUN_ID];
+    u_char                     product[NGX_REDIS_PRODUCT];  /* "redis 7.0.15" */
 
     ngx_log_t                  log;
     ngx_log_t                  quiet;       /* alerts only */
@@ -286,6 +290,7 @@ struct ngx_redis_node_s {
 
     ngx_msec_t                 pause;       /* the last one; 0: all is well */
     ngx_msec_t                 until;       /* its end */
+    ngx_uint_t                 whole;       /* scripts go as EVAL */
 
     /* of a cluster */
     ngx_queue_t                queue;       /* of those that leave */

@@ -54,6 +54,7 @@ struct ngx_redis_link_s {
     ngx_uint_t              due;            /* channels to be confirmed */
 
     unsigned                up:1;
+    unsigned                tracked:1;      /* it tells of keys */
     unsigned                gone:1;         /* for good */
 };
 
@@ -343,6 +344,8 @@ ngx_redis_link_untracked(ngx_redis_conn_t *conn, const ngx_str_t *error)
         return NGX_ERROR;
     }
 
+    ngx_redis_add(*conn->stats, lacks[NGX_REDIS_TRACKING], 1);
+
     if (ngx_redis_conn_tell(conn, NGX_REDIS_UNTRACKED)) {
         len = ngx_redis_error_text(error, text);
 
@@ -387,6 +390,7 @@ ngx_redis_link_subscribe(ngx_redis_conn_t *conn, ngx_uint_t tracked)
     }
 
     link->due = n - 1;
+    link->tracked = tracked;
 
     return ngx_redis_link_ask(conn, argv, n, ngx_redis_link_take_subscribed);
 }
@@ -440,6 +444,11 @@ ngx_redis_link_up(ngx_redis_link_t *link)
         ngx_log_error(NGX_LOG_NOTICE, &conn->log, 0,
                       "redis tells of changes again");
     }
+
+    ngx_log_error(NGX_LOG_INFO, &conn->log, 0, "%s tells of changes, %s",
+                  conn->product[0] ? (char *) conn->product : "redis",
+                  link->tracked ? "by key tracking and by channels"
+                                : "by channels alone");
 
     link->since = ngx_current_msec;
     link->up = 1;

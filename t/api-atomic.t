@@ -292,7 +292,7 @@ for my $change (all_to(\$made)) {
 
 is($done{nothing}, 8, 'with all of them everything is done');
 is(join(' ', grep { !$refused{$_} } sort keys %without),
-   'info nothing subscribe zrangebylex zrevrangebylex',
+   'evalsha info nothing subscribe zrangebylex zrevrangebylex',
    'and each is needed, but for lists and by the cache');
 redis_cmd('ACL', 'DELUSER', 'api');
 
