@@ -2,7 +2,7 @@
 # same empty_gif, behind one way of checking a token.
 
 contenders="
-    bare off hit revoked forged miss-unix miss-tcp thrash
+    bare off hit revoked forged miss-unix miss-tcp miss-tls thrash
     lua-unix lua-tcp lua-shared-dict lua-lrucache
     auth-request auth-request-cache njs njs-cache
 "
@@ -51,6 +51,10 @@ contender() {
     miss-tcp)
         title="access_token, miss, TCP"
         ours off tcp
+        ;;
+    miss-tls)
+        title="access_token, miss, TLS"
+        ours off tls
         ;;
     big)
         title="access_token, hit, large zone"
@@ -116,7 +120,10 @@ contender() {
 ours() {
     local address=unix:$2
 
-    [ "$2" != tcp ] || address=127.0.0.1:$redis_port
+    case $2 in
+        tcp) address=127.0.0.1:$redis_port ;;
+        tls) address="127.0.0.1:$tls_port tls tls_ca=$dir/tls/ca.crt" ;;
+    esac
 
     modules="load_module $module_so;"
     http="access_token_redis $address;"

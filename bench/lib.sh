@@ -32,12 +32,12 @@ need() {
     [ -f "$module_so" ] || die "build the module first: tools/build"
 }
 
-# start_redis [PORT]: on a Unix socket, and on that port.
+# start_redis [PORT ARGUMENTS...]: on a Unix socket, and on that port.
 
 start_redis() {
     ${pin:-} redis-server --bind 127.0.0.1 --port "${1:-0}" \
         --unixsocket "$redis" --unixsocketperm 777 --save '' \
-        --dir "$dir" --logfile "$dir/redis.log" &
+        --dir "$dir" --logfile "$dir/redis.log" "${@:2}" &
     redis_pid=$!
     wait_until 10 redis-cli -s "$redis" ping || die "no redis"
 }

@@ -192,8 +192,9 @@ ngx_redis_t *ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf);
 
 
 /*
- * Before that: reads the files of conf->tls, and sets ssl there; nothing where
- * it is not on.  NGX_ERROR: after an emerg message that names the parameter.
+ * Before that: reads the files of conf->tls, and sets ssl there, for servers
+ * and Sentinels; nothing where neither has TLS on.  NGX_ERROR: after an emerg
+ * message that names the parameter.
  */
 
 ngx_int_t ngx_redis_tls_create(ngx_conf_t *cf, ngx_redis_conf_t *conf);

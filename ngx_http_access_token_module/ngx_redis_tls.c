@@ -26,6 +26,12 @@
 #include <ngx_redis_internal.h>
 
 
+/* By either of them: a connection to Sentinels has the same files. */
+
+#define ngx_redis_tls_is_wanted(conf)                                         \
+    ((conf)->tls.on || (conf)->sentinel.tls == 1)
+
+
 #if (NGX_SSL)
 
 
@@ -127,7 +133,7 @@ ngx_redis_tls_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
 
     tls = &conf->tls;
 
-    if (!tls->on && conf->sentinel.tls != 1) {
+    if (!ngx_redis_tls_is_wanted(conf)) {
         return NGX_OK;
     }
 
@@ -358,7 +364,7 @@ ngx_redis_tls_await_handshake(ngx_event_t *ev)
 
     if (ev->timedout) {
         ngx_redis_conn_fail(conn, NGX_REDIS_TLS, NGX_ETIMEDOUT,
-                            "TLS handshake timed out");
+                            "TLS handshake timed out; is it a port for TLS?");
         return;
     }
 
@@ -583,9 +589,20 @@ ngx_redis_tls_hear(ngx_log_t *log, ngx_uint_t level, u_char *buf, size_t len)
 }
 
 
+/* A write may fail before it was read why. */
+
 ngx_int_t
 ngx_redis_tls_fail(ngx_redis_conn_t *conn)
 {
+    u_char             byte;
+    ngx_connection_t  *c;
+
+    c = conn->peer.connection;
+
+    if (conn->tls.error == 0 && c->ssl && c->ssl->handshaked && !conn->heard) {
+        (void) c->recv(c, &byte, 1);
+    }
+
     if (conn->tls.error == 0) {
         return NGX_DECLINED;
     }
@@ -651,7 +668,7 @@ ngx_redis_tls_mend(const ngx_redis_tls_mend_t *mends, long code)
 ngx_int_t
 ngx_redis_tls_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
 {
-    if (!conf->tls.on) {
+    if (!ngx_redis_tls_is_wanted(conf)) {
         return NGX_OK;
     }
 

@@ -31,7 +31,8 @@ my $ROOT = 'root-credential-0123456789-of-a-test';
 
 # http, server, api, location: further directives there (location: where the
 # upstream is), and DIR is the server root; redis: parameters of
-# access_token_redis; address: of another Redis; cache: what access_token_cache
+# access_token_redis; address: of another Redis (if not, it is reached over TLS
+# under REDIS_TLS, see tools/test-one); cache: what access_token_cache
 # says, "off" if it is not given; workers: how many, below a master (not given:
 # one process is all), and connections are spread over them; log_level; port,
 # dir: of a second gateway.
@@ -69,8 +70,7 @@ sub write_files {
     my ($self) = @_;
     my $dir = $self->{dir};
     my %option = %{ $self->{option} };
-    my $address = $option{address} // 'unix:' . ($ENV{TEST_NGINX_REDIS_SOCKET}
-        // die "TEST_NGINX_REDIS_SOCKET names the Redis of the run\n");
+    my $address = $option{address} // address();
     my $modules = join '', map { "load_module $_;\n" }
                   split ' ', $ENV{TEST_NGINX_LOAD_MODULES} // '';
 
@@ -145,6 +145,18 @@ END
 }
 
 
+# The Redis of the run, as access_token_redis has it.
+
+sub address {
+    return "127.0.0.1:$ENV{TEST_NGINX_REDIS_TLS_PORT} "
+           . "tls tls_ca=$ENV{TEST_NGINX_REDIS_CA}"
+        if $ENV{TEST_NGINX_REDIS_TLS_PORT};
+
+    return 'unix:' . ($ENV{TEST_NGINX_REDIS_SOCKET}
+        // die "TEST_NGINX_REDIS_SOCKET names the Redis of the run\n");
+}
+
+
 sub put {
     my ($file, @text) = @_;
 
@@ -196,6 +208,14 @@ sub stop {
     for my $pattern (@expected) {
         ok(scalar(grep { $_ =~ $pattern } @lines), "nginx logged $pattern");
         @lines = grep { $_ !~ $pattern } @lines;
+    }
+
+    # over TLS a Redis that is stopped does not even shake hands
+
+    if ($ENV{TEST_NGINX_REDIS_TLS_PORT}
+        && grep { /no reply in time/ } @expected)
+    {
+        @lines = grep { !/TLS handshake timed out/ } @lines;
     }
 
     is(join('', @lines), '', 'nginx logged no other error');
@@ -497,8 +517,8 @@ sub api_block {
     my ($block) = @_;
 
     my %default = (
-        http_config => <<'END',
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+        http_config => '    access_token_redis ' . address() . <<'END',
+;
     access_token_root_file $TEST_NGINX_SERVER_ROOT/html/root;
 END
         config => '    location /api/ { access_token_api; }',

@@ -233,6 +233,13 @@ ngx_redis_place_free(ngx_redis_place_t *place)
 
 
 void
+ngx_redis_tls_forget(ngx_redis_conn_t *conn)
+{
+    abort();
+}
+
+
+void
 ngx_redis_place_follow(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
 {
 }
