@@ -749,6 +749,13 @@ ngx_access_token_lease_beat(ngx_access_token_term_t *term, int64_t now)
     ngx_str_set(&argv[0], "DEL");
     argv[1] = term->fence;
 
+#if (NGX_ACCESS_TOKEN_MUTATION == 5)
+
+    /* a primary that was replaced answers this as it does a PING */
+
+    ngx_str_set(&argv[0], "EXISTS");
+#endif
+
     term->command = ngx_redis_send_to(term->lease->store->redis, term->node,
                                       argv, 2,
                                       ngx_access_token_lease_await_fence,

@@ -510,7 +510,10 @@ void ngx_redis_primary_open(ngx_redis_place_t *place);
 void ngx_redis_primary_follow(ngx_redis_place_t *place);
 void ngx_redis_primary_forget(ngx_redis_place_t *place);
 
-/* The primary fails, or says so itself: another Sentinel is asked, soon. */
+/*
+ * Another Sentinel is asked, soon.  refused: if a command was refused for want
+ * of replicas, and then one answer is enough.
+ */
 
 void ngx_redis_primary_doubt(ngx_redis_primary_t *primary);
 void ngx_redis_primary_refused(ngx_redis_primary_t *primary,
@@ -530,11 +533,13 @@ ngx_redis_sentinel_t *ngx_redis_sentinel_create(ngx_conf_t *cf,
 
 /*
  * ask: one after the other is asked, until one answers.  Nothing happens if
- * that is under way.  soon: not sooner than a second after the last time.
+ * that is under way.  soon: later, and unless it is to be now not sooner than
+ * a second after the last time.
  */
 
 void ngx_redis_sentinel_ask(ngx_redis_sentinel_t *sentinel);
-void ngx_redis_sentinel_ask_soon(ngx_redis_sentinel_t *sentinel);
+void ngx_redis_sentinel_ask_soon(ngx_redis_sentinel_t *sentinel,
+    ngx_uint_t now);
 
 
 /* --- conn -------------------------------------------------------------- */

@@ -9,12 +9,13 @@
  * list; when the primary is another one its connection is left, and it is told
  * that there is no need for a pause.
  *
- * A Sentinel may be the last one to know.  So what one says in a check is no
- * reason to leave a primary that answers: the next one has to say so too.  It
- * is reason enough where somebody waits for an address, or when a Sentinel
- * tells of it as news.  What a wrong answer may do is limited elsewhere: a
- * replica is found out by its ROLE, and a primary that is cut off refuses to
- * write.
+ * A Sentinel may be the last one to know.  So what one says is no reason to
+ * leave a primary that serves well, nor to go back where it was before: the
+ * next one has to say so too, or the same one again while nothing is served.
+ * It is reason enough where the primary is not there or has no replicas, and
+ * when a Sentinel tells of it as news.  What a wrong answer may do is limited
+ * elsewhere: a replica is found out by its ROLE, and a primary that is cut off
+ * refuses to write.
  *
  * What always holds: who waits for an address is told once, not from inside the
  * call, and only while the connection is being opened.
@@ -37,9 +38,12 @@ struct ngx_redis_primary_s {
 
     ngx_queue_t                places;      /* that were or will be told */
     ngx_redis_endpoint_t       endpoint;
-    ngx_redis_endpoint_t       rival;       /* one that one has told of */
+    ngx_redis_endpoint_t       before;      /* it was there */
+    ngx_redis_endpoint_t       rival;       /* one has told of it, and no two */
     ngx_uint_t                 answers;
     ngx_msec_t                 answered;    /* when the last one came */
+
+    ngx_uint_t                 bare;        /* it has no replicas, it says */
 };
 
 
@@ -47,6 +51,9 @@ static void ngx_redis_primary_tell(ngx_redis_primary_t *primary,
     ngx_redis_place_t *place);
 static void ngx_redis_primary_tell_all(ngx_redis_primary_t *primary);
 static void ngx_redis_primary_fail_all(ngx_redis_primary_t *primary);
+static ngx_uint_t ngx_redis_primary_believes(ngx_redis_primary_t *primary,
+    const ngx_redis_endpoint_t *endpoint);
+static ngx_uint_t ngx_redis_primary_waits(ngx_redis_primary_t *primary);
 static ngx_uint_t ngx_redis_primary_in_use(ngx_redis_primary_t *primary);
 static void ngx_redis_primary_confirm(ngx_redis_primary_t *primary);
 static void ngx_redis_primary_adopt(ngx_redis_primary_t *primary,
@@ -145,7 +152,7 @@ ngx_redis_primary_forget(ngx_redis_place_t *place)
 void
 ngx_redis_primary_doubt(ngx_redis_primary_t *primary)
 {
-    ngx_redis_sentinel_ask_soon(primary->sentinel);
+    ngx_redis_sentinel_ask_soon(primary->sentinel, 0);
 }
 
 
@@ -158,6 +165,7 @@ ngx_redis_primary_refused(ngx_redis_primary_t *primary, const ngx_str_t *error)
         && ngx_strncmp(error->data, "NOREPLICAS ", sizeof("NOREPLICAS ") - 1)
            == 0)
     {
+        primary->bare = 1;
         ngx_redis_primary_doubt(primary);
     }
 }
@@ -290,11 +298,7 @@ ngx_redis_primary_heard(ngx_redis_primary_t *primary,
         return;
     }
 
-    if (!news
-        && primary->conf->addresses->nelts > 1
-        && ngx_redis_primary_in_use(primary)
-        && !ngx_redis_primary_same(endpoint, &primary->rival))
-    {
+    if (!news && !ngx_redis_primary_believes(primary, endpoint)) {
         primary->rival = *endpoint;
 
         ngx_log_error(NGX_LOG_INFO, log, 0,
@@ -302,11 +306,53 @@ ngx_redis_primary_heard(ngx_redis_primary_t *primary,
                       "another one is asked", &primary->conf->primary,
                       endpoint->len, endpoint->host, (int) endpoint->port);
 
-        ngx_redis_sentinel_ask_soon(primary->sentinel);
+        ngx_redis_sentinel_ask_soon(primary->sentinel,
+                                    ngx_redis_primary_waits(primary));
         return;
     }
 
     ngx_redis_primary_adopt(primary, endpoint, log);
+}
+
+
+/* Whether one Sentinel will do. */
+
+static ngx_uint_t
+ngx_redis_primary_believes(ngx_redis_primary_t *primary,
+    const ngx_redis_endpoint_t *endpoint)
+{
+    if (primary->conf->addresses->nelts == 1
+        || ngx_redis_primary_same(endpoint, &primary->rival))
+    {
+        return 1;
+    }
+
+    if (ngx_redis_primary_same(endpoint, &primary->before)) {
+        return 0;
+    }
+
+    return primary->bare || !ngx_redis_primary_in_use(primary);
+}
+
+
+static ngx_uint_t
+ngx_redis_primary_waits(ngx_redis_primary_t *primary)
+{
+    ngx_queue_t        *q;
+    ngx_redis_place_t  *place;
+
+    for (q = ngx_queue_head(&primary->places);
+         q != ngx_queue_sentinel(&primary->places);
+         q = ngx_queue_next(q))
+    {
+        place = ngx_queue_data(q, ngx_redis_place_t, queue);
+
+        if (place->waits) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -322,16 +368,13 @@ ngx_redis_primary_unheard(ngx_redis_primary_t *primary)
 }
 
 
-/* Whether a primary answers commands, and nobody waits for one. */
+/* Whether it answers commands. */
 
 static ngx_uint_t
 ngx_redis_primary_in_use(ngx_redis_primary_t *primary)
 {
-    ngx_uint_t          ready;
     ngx_queue_t        *q;
     ngx_redis_place_t  *place;
-
-    ready = 0;
 
     for (q = ngx_queue_head(&primary->places);
          q != ngx_queue_sentinel(&primary->places);
@@ -339,14 +382,12 @@ ngx_redis_primary_in_use(ngx_redis_primary_t *primary)
     {
         place = ngx_queue_data(q, ngx_redis_place_t, queue);
 
-        if (place->waits) {
-            return 0;
+        if (place->conn->ready && !place->conn->listens) {
+            return 1;
         }
-
-        ready |= place->conn->ready && !place->conn->listens;
     }
 
-    return ready;
+    return 0;
 }
 
 
@@ -355,7 +396,11 @@ ngx_redis_primary_confirm(ngx_redis_primary_t *primary)
 {
     primary->answers++;
     primary->answered = ngx_current_msec;
-    primary->rival.len = 0;
+    primary->bare = 0;
+
+    if (ngx_redis_primary_in_use(primary)) {
+        primary->rival.len = 0;
+    }
 
     ngx_redis_primary_tell_all(primary);
 }
@@ -383,6 +428,8 @@ ngx_redis_primary_adopt(ngx_redis_primary_t *primary,
                       was->len, was->host, (int) was->port);
     }
 
+    primary->before = *was;
+    primary->rival.len = 0;
     *was = *endpoint;
 
     for (q = ngx_queue_head(&primary->places);

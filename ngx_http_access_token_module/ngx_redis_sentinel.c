@@ -211,11 +211,16 @@ ngx_redis_sentinel_check(ngx_event_t *ev)
 
 
 void
-ngx_redis_sentinel_ask_soon(ngx_redis_sentinel_t *sentinel)
+ngx_redis_sentinel_ask_soon(ngx_redis_sentinel_t *sentinel, ngx_uint_t now)
 {
     ngx_msec_int_t  after, left;
 
     if (sentinel->asking || ngx_exiting || ngx_terminate) {
+        return;
+    }
+
+    if (now) {
+        ngx_redis_sentinel_after(sentinel, 1);
         return;
     }
 

@@ -10,9 +10,11 @@ package Sentinels;
 #     $redis->await_primary(sub { $_[0] ne $old });
 #     $redis->restart($old);
 #
-# A server is named by its port; those are given out once a run.  With
-# far => 1 the first primary is reached through a proxy by all, and cut() leaves
-# it to those that are no server: its replicas and the Sentinels are elsewhere.
+# A server is named by its port; those are given out once a run.
+#
+# With far => 1 the first primary is reached through a proxy by all.  cut(): the
+# replicas and the Sentinels do not reach it any more, nor does an edge with the
+# near_address() reach Sentinels; but such an edge and the test reach it.
 
 use strict;
 use warnings;
@@ -32,7 +34,9 @@ use Gateway ();
 my $FAR = '127.0.0.2';
 
 
-# down_after, failover_timeout: milliseconds; password, sentinel_password;
+# down_after, failover_timeout: milliseconds; slow: Sentinels look and tell each
+# other as seldom as they do elsewhere, and not some times a second; password,
+# sentinel_password;
 # user: a line for ACL SETUSER on servers, sentinel_user: on Sentinels;
 # replicas_to_write: 1 if it is not given.
 
@@ -43,7 +47,7 @@ sub new {
         owner => $$,
         dir => tempdir('/tmp/sentinel-XXXXXX'),
         option => { down_after => 500, failover_timeout => 1500,
-                    replicas_to_write => 1, %option },
+                    replicas_to_write => 1, max_lag => 1, %option },
         pid => {}, config => {},
     }, $class;
 
@@ -63,7 +67,13 @@ sub new {
     Gateway::becomes(sub { $self->replicas($first) == 2 })
         or die "no replicas\n";
 
-    $self->start_sentinel($_, $first) for @{ $self->{sentinels} };
+    for my $port ($self->sentinels) {
+        $self->start_sentinel($port, $first);
+        $self->ask($port, 'SENTINEL', 'DEBUG', 'ping-period', 300,
+                   'info-period', 200, 'ask-period', 200,
+                   'publish-period', 300) unless $option{slow};
+    }
+
     $self->await_settled;
 
     return $self;
@@ -86,14 +96,33 @@ sub address {
 }
 
 
+# And the others that it needs: passwords, in files.
+
+sub parameters {
+    my ($self) = @_;
+    my %file = (password => 'password_file',
+                sentinel_password => 'sentinel_password_file');
+
+    for my $what (keys %file) {
+        my $password = $self->{option}{$what} // (delete $file{$what}, next);
+        Gateway::put("$self->{dir}/$what", "$password\n");
+        chmod 0600, "$self->{dir}/$what";
+    }
+
+    return join ' ', map { "$file{$_}=$self->{dir}/$_" } sort keys %file;
+}
+
+
 my %given;
 
 sub free_port {
     for (1 .. 1000) {
-        my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                           Listen => 1) or next;
-        my $port = $socket->sockport;
-        return $port if !$given{$port}++;
+
+        # not one of those that connections get at their other end
+        my $port = 10000 + int rand 10000;
+
+        next if $given{$port}++;
+        return $port if IO::Socket::INET->new(LocalPort => $port, Listen => 1);
     }
 
     die "no free port\n";
@@ -106,10 +135,12 @@ sub start_server {
     my $real = $self->real($port);
 
     my @words = ('--port', $real, '--bind', '127.0.0.1', $FAR,
-                 '--protected-mode', 'no', '--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', 0,
+                 '--protected-mode', 'no', '--save', '', '--appendonly', 'no',
+                 '--repl-diskless-sync-delay', 0,
                  '--repl-timeout', 5, '--repl-ping-replica-period', 1,
                  '--min-replicas-to-write', $option->{replicas_to_write},
-                 '--min-replicas-max-lag', 1, '--bind-source-addr', $FAR,
+                 '--min-replicas-max-lag', $option->{max_lag},
+                 '--bind-source-addr', $FAR,
                  '--replica-announce-ip', '127.0.0.1',
                  '--replica-announce-port', $port,
                  '--dir', $self->{dir}, '--logfile', "$self->{dir}/$port.log");
@@ -345,7 +376,7 @@ sub logs {
 # from then on what comes from servers is not even read.
 
 sub proxy {
-    my ($self, $port, $to, $only_far) = @_;
+    my ($self, $port, $to) = @_;
 
     my $listening = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
         LocalPort => $port, Listen => 64, ReuseAddr => 1)
@@ -404,8 +435,32 @@ sub pass {
     }
 }
 
-sub cut  { kill 'USR1', $_[0]{proxy} }
-sub heal { kill 'USR2', $_[0]{proxy} }
+# The arguments of access_token_redis for an edge that is on the side of the
+# first primary when the others are cut off.
+
+sub near_address {
+    my ($self) = @_;
+
+    return $self->address(map {
+        my $port = free_port();
+        push @{ $self->{near} }, $self->proxy($port, $_);
+        $port;
+    } $self->sentinels);
+}
+
+sub cut {
+    my ($self) = @_;
+
+    kill 'USR1', $self->{proxy};
+    AccessToken::stop($_) for @{ $self->{near} };
+}
+
+sub heal {
+    my ($self) = @_;
+
+    kill 'USR2', $self->{proxy};
+    kill 'CONT', @{ $self->{near} };
+}
 
 
 sub DESTROY {

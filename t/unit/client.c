@@ -100,6 +100,11 @@ test_no_pause(void)
     tap_is(failures, 10, "failures");
     tap_is(sends(), 0, "send");
     tap_is(answers, 10, "answers of those that were not taken");
+
+    tap_test("the pause ends when the server is elsewhere");
+
+    unit_conn->moved(unit_conn);
+    tap_is(sends(), 1, "send");
 }
 
 

@@ -27,6 +27,8 @@ ngx_uint_t         unit_told;
 ngx_uint_t         unit_opened;
 ngx_uint_t         unit_fault;
 ngx_event_t       *unit_timer;
+ngx_uint_t         unit_left;
+ngx_redis_place_t  *unit_found;
 
 volatile ngx_msec_t    ngx_current_msec;
 ngx_queue_t            ngx_posted_events;
@@ -200,7 +202,15 @@ unit_run_timer(void)
 void
 ngx_redis_conn_drop(ngx_redis_conn_t *conn)
 {
-    abort();
+    unit_close(conn);
+    conn->lost(conn);
+}
+
+
+void
+ngx_redis_conn_leave(ngx_redis_conn_t *conn, const char *reason)
+{
+    unit_left++;
 }
 
 
@@ -228,7 +238,10 @@ ngx_redis_place_open(ngx_redis_place_t *place, ngx_redis_conn_t *conn)
 void
 ngx_redis_place_free(ngx_redis_place_t *place)
 {
-    abort();
+    if (place->pool) {
+        ngx_destroy_pool(place->pool);
+        place->pool = NULL;
+    }
 }
 
 
@@ -251,17 +264,16 @@ ngx_redis_place_doubt(ngx_redis_place_t *place)
 }
 
 
-ngx_redis_primary_t *
-ngx_redis_primary_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
+void
+ngx_redis_place_find(ngx_redis_place_t *place)
 {
-    abort();
+    unit_found = place;
 }
 
 
 void
-ngx_redis_primary_refused(ngx_redis_primary_t *primary, const ngx_str_t *error)
+ngx_redis_place_cancel(ngx_redis_place_t *place)
 {
-    abort();
 }
 
 
@@ -328,7 +340,69 @@ ngx_cpystrn(u_char *dst, u_char *src, size_t n)
 }
 
 
-/* There is one timer at most, that of a link's pause. */
+u_char * ngx_cdecl
+ngx_snprintf(u_char *buf, size_t max, const char *fmt, ...)
+{
+    return buf;
+}
+
+
+ngx_int_t
+ngx_atoi(u_char *line, size_t n)
+{
+    ngx_int_t  value;
+
+    if (n == 0) {
+        return NGX_ERROR;
+    }
+
+    for (value = 0; n--; line++) {
+        if (*line < '0' || *line > '9' || value > 1000000) {
+            return NGX_ERROR;
+        }
+
+        value = value * 10 + (*line - '0');
+    }
+
+    return value;
+}
+
+
+void
+ngx_strlow(u_char *dst, u_char *src, size_t n)
+{
+    while (n--) {
+        *dst++ = ngx_tolower(*src);
+        src++;
+    }
+}
+
+
+/* All hosts are names here. */
+
+ngx_int_t
+ngx_parse_addr(ngx_pool_t *pool, ngx_addr_t *addr, u_char *text, size_t len)
+{
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_inet_set_port(struct sockaddr *sa, in_port_t port)
+{
+    abort();
+}
+
+
+size_t
+ngx_sock_ntop(struct sockaddr *sa, socklen_t socklen, u_char *text, size_t len,
+    ngx_uint_t port)
+{
+    abort();
+}
+
+
+/* There is one timer at most, that of a pause or of the next question. */
 
 void
 ngx_rbtree_insert(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)

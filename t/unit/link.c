@@ -358,6 +358,12 @@ test_pause(void)
     tap_ok(pause > 500 && pause < 1000, "%lu ms", (u_long) pause);
     ngx_redis_conn_fail(unit_conn, NGX_REDIS_CONNECT, 0, "refused");
 
+    tap_test("no pause when the server is elsewhere");
+
+    unit_conn->moved(unit_conn);
+    tap_is(unit_run_timer(), 1, "ms");
+    ngx_redis_conn_fail(unit_conn, NGX_REDIS_CONNECT, 0, "refused");
+
     tap_test("the next pause is the first again after a second");
 
     go_up();

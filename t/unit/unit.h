@@ -154,6 +154,8 @@ extern ngx_uint_t         unit_told;        /* faults that were to be logged */
 extern ngx_uint_t         unit_opened;      /* how often a connection was */
 extern ngx_uint_t         unit_fault;       /* the last one */
 extern ngx_event_t       *unit_timer;       /* that is set, or NULL */
+extern ngx_uint_t         unit_left;        /* connections, to a primary */
+extern ngx_redis_place_t  *unit_found;      /* the last one that was told */
 
 /* Answers the command that waits longest; how many bytes it has. */
 
