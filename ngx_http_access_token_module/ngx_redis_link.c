@@ -614,6 +614,10 @@ ngx_redis_link_lost(ngx_redis_conn_t *conn)
 
     if (!ngx_exiting && !ngx_terminate) {
         ngx_add_timer(&link->timer, ngx_redis_pause(&link->pause));
+
+        if (link->node->redis->cluster) {
+            ngx_redis_cluster_doubt(link->node->redis->cluster);
+        }
     }
 
     ngx_redis_place_doubt(&link->place);

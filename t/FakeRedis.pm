@@ -9,30 +9,39 @@ package FakeRedis;
 #     $redis->says("-LOADING Redis is loading\r\n");
 #     is($redis->request($gateway, $token), '503');
 #     is($redis->connects, 1);
+#
+# It may be several, as the nodes of a cluster, each at a port of its own.
 
 use strict;
 use warnings;
 
 use File::Temp qw(tempdir);
 use IO::Select;
+use IO::Socket::INET;
 use IO::Socket::UNIX;
 use Time::HiRes qw(time);
 
 
+# nodes: how many there are; not given: one, at a Unix socket.
+
 sub new {
-    my ($class) = @_;
+    my ($class, %option) = @_;
 
     my $path = tempdir(CLEANUP => 1) . '/fake.sock';
-    my $listening = IO::Socket::UNIX->new(Local => $path, Listen => 64)
-                    or die "no socket at $path: $!\n";
+    my @listening = $option{nodes}
+        ? map { IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64)
+                or die "no port: $!\n" } 1 .. $option{nodes}
+        : IO::Socket::UNIX->new(Local => $path, Listen => 64)
+          || die "no socket at $path: $!\n";
 
-    return bless { path => $path, listening => $listening,
-                   select => IO::Select->new($listening), said => {},
+    return bless { path => $path, listening => \@listening, node => {},
+                   select => IO::Select->new(@listening), said => {},
                    connected => [], commands => 0 }, $class;
 }
 
 
 sub address  { return "unix:$_[0]{path}" }
+sub port     { return $_[0]{listening}[$_[1]]->sockport }
 sub connects { return scalar @{ $_[0]{connected} } }
 sub commands { return $_[0]{commands} }
 
@@ -43,7 +52,7 @@ sub connected { return $_[0]{connected}[$_[1]] }
 
 
 # What each command is answered from now on; undef: the connection is closed;
-# '': nothing.
+# '': nothing; a function: what it says of (number of the node from 0, words).
 
 sub says { $_[0]{reply} = $_[1] }
 
@@ -108,10 +117,14 @@ sub await_commands {
 sub serve {
     my ($self, $socket) = @_;
 
-    if ($socket == $self->{listening}) {
+    my ($node) = grep { $self->{listening}[$_] == $socket }
+                 0 .. $#{ $self->{listening} };
+
+    if (defined $node) {
         my $accepted = $socket->accept or die "accept: $!\n";
         push @{ $self->{connected} }, time;
         $self->{said}{$accepted} = '';
+        $self->{node}{$accepted} = $node;
         $self->{select}->add($accepted);
         return;
     }
@@ -123,17 +136,21 @@ sub serve {
         return;
     }
 
-    while (take_command($said)) {
+    while (my @words = take_command($said)) {
         $self->{commands}++;
         $self->{asked} = $socket;
 
-        if (!defined $self->{reply}) {
+        my $reply = $self->{reply};
+
+        $reply = $reply->($self->{node}{$socket}, @words) if ref $reply;
+
+        if (!defined $reply) {
             $self->hang_up($socket);
             return;
         }
 
         local $SIG{PIPE} = 'IGNORE';
-        syswrite $socket, $self->{reply};
+        syswrite $socket, $reply;
     }
 }
 
@@ -143,30 +160,33 @@ sub hang_up {
 
     $self->{select}->remove($socket);
     delete $self->{said}{$socket};
+    delete $self->{node}{$socket};
     close $socket;
 }
 
 
-# Takes one whole command off the beginning; false if there is none yet.
+# Takes one whole command off the beginning: its words, none if it is not there
+# yet.
 
 sub take_command {
     my ($said) = @_;
 
-    my ($n) = $$said =~ /\G\*(\d+)\r\n/gc or return 0;
+    my ($n) = $$said =~ /\G\*(\d+)\r\n/gc or return;
+    my @words;
 
-    while ($n--) {
+    while (@words < $n) {
         my ($length) = $$said =~ /\G\$(\d+)\r\n/gc or last;
-        my $end = pos($$said) + $length + 2;
+        my $begin = pos $$said;
+        my $end = $begin + $length + 2;
         last if $end > length $$said;
+        push @words, substr $$said, $begin, $length;
         pos($$said) = $end;
     }
 
-    my $whole = $n < 0;
-
-    substr $$said, 0, pos $$said, '' if $whole;
+    substr $$said, 0, pos $$said, '' if @words == $n;
     pos($$said) = undef;
 
-    return $whole;
+    return @words == $n ? @words : ();
 }
 
 

@@ -31,11 +31,11 @@ my $ROOT = 'root-credential-0123456789-of-a-test';
 
 # http, server, api, location: further directives there (location: where the
 # upstream is), and DIR is the server root; redis: parameters of
-# access_token_redis; address: of another Redis (if not, it is reached over TLS
-# under REDIS_TLS, see tools/test-one); cache: what access_token_cache
-# says, "off" if it is not given; workers: how many, below a master (not given:
-# one process is all), and connections are spread over them; log_level; port,
-# dir: of a second gateway.
+# access_token_redis; address: of another Redis, or of several (if not, it is
+# reached over TLS under REDIS_TLS, see tools/test-one); cache: what
+# access_token_cache says, "off" if it is not given; edge: without the API;
+# workers: how many, below a master (not given: one process is all), and
+# connections are spread over them; log_level; port, dir: of a second gateway.
 
 sub new {
     my ($class, %option) = @_;
@@ -82,6 +82,12 @@ sub write_files {
     my $workers = $option{workers} // 1;
     my $master = $option{workers} ? 'on' : 'off';
     my $spread = ($option{workers} // 1) > 1 ? ' reuseport' : '';
+    my $api = $option{edge} ? '' : <<"END";
+        location /api/ {
+            access_token_api;
+            $option{api}
+        }
+END
 
     put("$dir/conf/root", '# of the tests', "\n", 'sha256:', sha256_hex($ROOT),
         " test\n");
@@ -123,11 +129,7 @@ http {
             return 200 \$pid;
         }
 
-        location /api/ {
-            access_token_api;
-            $option{api}
-        }
-
+$api
         location / {
             root $dir/html;
             log_not_found off;

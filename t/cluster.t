@@ -1,0 +1,351 @@
+# A Redis Cluster: tokens lie on three primaries.  The whole API and what edges
+# do, wherever a token lies; a slot that moves while all goes on.
+
+use strict;
+use warnings;
+
+use Test::More;
+use Time::HiRes qw(time);
+
+use lib 't';
+use AccessToken;
+use Cluster;
+use Gateway;
+use Load;
+
+my $cluster = Cluster->new;
+
+my %options = (address => $cluster->address, workers => 2, cache => 'lease=1s',
+               log_level => 'notice',
+               http => 'access_token_last_use 1s; keepalive_requests 100000;');
+my $gateway = Gateway->new(%options);
+my $edge = Gateway->new(%options, edge => 1, port => Cluster::free_port(),
+                        dir => $gateway->dir . '-2');
+my @root = (bearer => $gateway->root);
+
+sub got {
+    my ($response) = @_;
+    return "$response->{status} " . ($response->{headers}{'x-cache'} // '-');
+}
+
+sub get {
+    my ($made, %option) = @_;
+    my $at = delete $option{at} // $gateway;
+
+    return got($at->call(GET => '/', bearer => $made->{token}, %option));
+}
+
+sub status_of { my ($got) = @_; return $got =~ s/ .*//r }
+
+sub change {
+    my ($made, $action, %option) = @_;
+
+    return $gateway->call(POST => "$made->{path}/$action", @root, %option);
+}
+
+# Of 60, all are the same, or how many are what.
+
+sub are_all {
+    my ($expected, $title, @got) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    is(Load::tally(@got), @got . " of $expected", $title);
+}
+
+
+# --- tokens in all regions of slots -------------------------------------------
+
+my @made = map { $gateway->create("org$_", $_ % 3 ? 'dev' : '') } 1 .. 60;
+my %at;
+push @{ $at{$cluster->home_of($_->{token})->{name}} }, $_ for @made;
+
+is(scalar(keys %at), 3, 'tokens of 60 organizations lie on three primaries');
+cmp_ok(scalar(@$_), '>=', 8, scalar(@$_) . ' on one of them') for values %at;
+
+# Each worker at both gateways takes from the cache what lies anywhere.
+
+sub ready {
+    my ($at, @tokens) = @_;
+    my %worker = $at->connect_workers;
+
+    for my $token (@tokens) {
+        for my $on (values %worker) {
+            Gateway::becomes(sub { get($token, at => $at, on => $on)
+                                   eq '200 HIT' })
+                or BAIL_OUT('a worker takes nothing from the cache: '
+                            . get($token, at => $at, on => $on));
+        }
+    }
+
+    return values %worker;
+}
+
+my @first = map { $_->[0] } values %at;
+my @on = ready($gateway, @first);
+my @edge_on = ready($edge, @first);
+
+my @new = map { $gateway->create("new$_", '') } 1 .. 12;
+are_all('200 MISS', 'what is new is looked up', map { get($_) } @new);
+are_all('200 HIT', 'once', map { get($_) } @new);
+
+get($_) for @made;
+are_all('200 HIT', 'by either worker', map { get($_, on => $on[0]) } @made);
+are_all('200 HIT', 'for the other', map { get($_, on => $on[1]) } @made);
+get($_, at => $edge) for @made;
+are_all('200 HIT', 'and so at another gateway', map { get($_, at => $edge) }
+                                                @made);
+like(get({ token => token(organization => "org$_") }), qr/^401/,
+     'an unknown token is unknown, wherever it would lie') for 1 .. 6;
+
+
+# --- the API ------------------------------------------------------------------
+
+my $list = $gateway->call(GET => '/api/organizations?limit=100', @root)->{json};
+my %listed = map { $_->{id} => 1 } @{ $list->{organizations} };
+
+ok(!(grep { !$listed{"org$_"} } 1 .. 60), 'all organizations are listed');
+
+are_all('dev', 'their groups',
+        map { $gateway->call(GET => "/api/organizations/$_->{organization}"
+                                    . '/groups', @root)
+                  ->{json}{groups}[0]{id} }
+        grep { $_->{group} } @made);
+
+are_all('yes', 'and their tokens', map {
+    my $page = $gateway->call(GET => $_->{path} =~ s|/\w+$||r, @root)->{json};
+    my @ids = map { $_->{id} } @{ $page->{access_tokens} };
+    "@ids" eq $_->{id} ? 'yes' : "@ids" } @made);
+
+are_all('200 a token', 'each can be had', map {
+    my $response = $gateway->call(GET => $_->{path}, @root);
+    "$response->{status} $response->{json}{name}" } @made);
+
+are_all('200 another', 'changed', map {
+    my $response = $gateway->call(PATCH => $_->{path}, @root,
+                                  json => { name => 'another' });
+    "$response->{status} $response->{json}{name}" } @made);
+
+# Revoked, and at once refused.
+
+sub follows {
+    my ($action, $status, $name) = @_;
+    my (@answered, @here, @there, @late);
+
+    for my $made (@made) {
+        push @answered, change($made, $action)->{status};
+        push @here, map { status_of(get($made, on => $_)) } @on;
+
+        my $since = time;
+        Gateway::becomes(sub { my $got = status_of(get($made, at => $edge));
+                               push @there, $got if $got eq $status;
+                               $got eq $status }, 5);
+        push @late, time - $since;
+        last if $late[-1] > 1;
+    }
+
+    are_all(200, "$name by the API", @answered);
+    are_all($status, "$name: seen by the next request to either worker",
+            @here);
+    are_all($status, "$name: and at the other gateway", @there);
+
+    my ($latest) = sort { $b <=> $a } @late;
+    cmp_ok($latest, '<', 1, 'within the lease');
+    note(sprintf 'the other gateway: %.3f s at the latest', $latest);
+}
+
+follows('revoke', 401, 'revoked');
+follows('activate', 200, 'activated');
+
+my @old = map { { %$_ } } @made;
+are_all(200, 'rotated', map {
+    my $response = change($_, 'rotate');
+    $_->{token} = $response->{json}{token};
+    $response->{status} } @made);
+are_all(401, 'the old secrets are refused', map { status_of(get($_)) } @old);
+are_all(200, 'and the new ones let in', map { status_of(get($_)) } @made);
+
+# A use is told to each node.
+
+my $before = int time;
+get($_) for @first;
+ok(Gateway::becomes(sub {
+       defined $gateway->call(GET => $_->{path}, @root)->{json}{last_used_at};
+   }, 5), 'the last use of a token is known') for @first;
+
+# The end of some; an organization stays listed, its group does not.
+
+my @gone = @made[30 .. 59];
+splice @made, 30;
+
+are_all(204, 'deleted', map { $gateway->call(DELETE => $_->{path}, @root)
+                                  ->{status} } @gone);
+are_all(401, 'and refused', map { status_of(get($_)) } @gone);
+are_all(404, 'and gone', map { $gateway->call(GET => $_->{path}, @root)
+                                   ->{status} } @gone);
+are_all(0, 'with their groups', map {
+    scalar @{ $gateway->call(GET => "/api/organizations/$_->{organization}"
+                                    . '/groups', @root)->{json}{groups} } }
+    @gone);
+
+# The audit tells all of it.
+
+are_all('create change revoke activate rotate delete', 'and in the audit', map {
+    my $made = $_;
+    my $tag = substr $made->{id}, 0, 4;
+    my $entries = $cluster->ask($cluster->primary_of(Cluster::slot_of($tag)),
+                                'XRANGE', "at:a:{$tag}:$made->{organization}",
+                                '-', '+');
+    join ' ', map { my %field = @{ $_->[1] }; $field{action} }
+              grep { my %field = @{ $_->[1] }; $field{id} eq $made->{id} }
+              @$entries } @gone);
+
+
+# --- a slot that moves under load ---------------------------------------------
+
+# Ten tokens of an organization are in the slot, others all around.
+
+my @moving = map { $gateway->create('moves', 'dev') } 1 .. 10;
+my $slot = Cluster::slot_of_token($moving[0]{token});
+my $from = $cluster->primary_of($slot);
+my ($to) = grep { $_ != $from } $cluster->primaries;
+
+my $load = Load->new(gateways => [$gateway, $edge],
+                     tokens => [@moving[0 .. 7], @first]);
+my %refused;
+
+# Records that have gone first: what is revoked there, and activated.
+
+sub is_at { my ($made, $node) = @_;
+            return grep { $_ eq token_key($made->{token}) }
+                   $cluster->keys_in($node, $slot) }
+
+sub change_some {
+    my ($step) = @_;
+
+    $load->await(40);
+
+    my @statuses;
+    my ($here, $there) = (0, 0);
+
+    for my $made (@moving[0 .. 7]) {
+        my $gone = is_at($made, $to);
+
+        next if ($gone ? $there++ : $here++) >= 2;
+
+        # a script with keys on both sides waits for as long as it may
+        my $revoked = $load->change($made, 'revoke');
+        push @statuses, $revoked;
+
+        if ($revoked eq '200') {
+            is(status_of(get($made, on => $on[0])), 401, "$step: revoked");
+            push @statuses, $load->change($made, 'activate');
+            is(status_of(get($made, on => $on[0])), 200, "$step: activated");
+        }
+    }
+
+    $load->await(40);
+    $refused{$step} = Load::tally(@statuses);
+}
+
+# First go what all changes write to, and every second record.
+
+my $n = 0;
+$cluster->migrate_slot($slot, $to, between => \&change_some,
+                       first => sub { /:[aui]:/ || /:t:/ && $n++ % 2 });
+
+is($refused{opened}, '4 of 200', 'a slot is about to move: changes are made');
+is($refused{half}, '4 of 200, 2 of 503', 'half of it has: of what has gone');
+is($refused{moved}, '4 of 200', 'all of it has: changes are made');
+is($refused{closed}, '4 of 200', 'it is the new one\'s');
+
+$load->end;
+is($load->wrong, '', 'meanwhile no answer was wrong');
+my ($active, $revoked) = $load->judged;
+cmp_ok($active, '>', 200, "of $active that had to be let in");
+is(Load::tally(map { $_->{status} } $load->failed), '', 'and none was 5xx');
+
+are_all('200 HIT', 'tokens of the slot are in the cache',
+        map { get($_); get($_) } @moving);
+$cluster->ask($to, 'DEL', token_key($moving[9]{token}));
+ok(Gateway::becomes(sub { status_of(get($moving[9])) eq '401' }, 0.5),
+   'a change at the new node is heard');
+is($gateway->call(DELETE => $moving[8]{path}, @root)->{status}, 204,
+   'and made there');
+is(scalar(@{ $gateway->call(GET => '/api/organizations/moves/groups/dev/'
+                                   . 'access-tokens', @root)
+                 ->{json}{access_tokens} }), 8, 'and what is listed is there');
+
+
+# --- MOVED refreshes the map once ---------------------------------------------
+
+# How often all nodes were asked for the map, or said MOVED.
+
+sub counted {
+    my ($section, $pattern) = @_;
+    my $sum = 0;
+
+    for my $node ($cluster->nodes) {
+        my ($count) = $cluster->ask($node, 'INFO', $section) =~ $pattern;
+        $sum += $count // 0;
+    }
+
+    return $sum;
+}
+
+sub maps { return counted('commandstats',
+                          qr/^cmdstat_cluster\|slots:calls=(\d+)/m) }
+sub moved { return counted('errorstats', qr/^errorstat_MOVED:count=(\d+)/m) }
+
+my @many = map { $gateway->create('many', '') } 1 .. 80;
+$slot = Cluster::slot_of_token($many[0]{token});
+$from = $cluster->primary_of($slot);
+($to) = grep { $_ != $from } $cluster->primaries;
+$cluster->migrate_slot($slot, $to);
+$cluster->await_peace;
+
+my ($maps, $moved) = (maps(), moved());
+
+my @sockets = map { $gateway->connect } 1 .. 20;
+$gateway->send_request($sockets[$_], GET => '/', bearer => $many[$_]{token})
+    for 0 .. 19;
+are_all(200, 'twenty at once ask for what has moved',
+        map { Gateway::parse(Gateway::read_all($_))->{status} } @sockets);
+are_all(200, 'and sixty one after the other',
+        map { status_of(get($_)) } @many[20 .. 79]);
+
+$maps = maps() - $maps;
+$moved = moved() - $moved;
+cmp_ok($moved, '>', 0, "$moved are told that it has moved");
+cmp_ok($moved, '<=', 40, 'no more than had been sent before one was told');
+cmp_ok($maps, '>', 0, "the map is asked for anew, $maps times");
+cmp_ok($maps, '<=', 6, 'and not by each of them');
+
+
+# --- workers come and go ------------------------------------------------------
+
+sub connections { return $cluster->connections($_[0]) }
+
+$edge->stop;
+
+$gateway->reload for 1, 2;
+@on = ready($gateway, @first);
+
+sub at_each { return map { scalar(connections($_)) } $cluster->primaries }
+
+# One more is to whom a worker asked for its first map.
+
+ok(Gateway::becomes(sub { my $sum = 0;
+                          $sum += $_ for at_each();
+                          return $sum <= 2 * 2 * 3 + 2 }),
+   'after reloads each worker has two connections to a primary')
+    or diag("@{[at_each()]}");
+is(scalar(grep { $_ >= 4 } at_each()), 3, 'to each of them');
+
+my $since = time;
+$gateway->stop(qr/no node of the redis cluster takes commands of slot/);
+cmp_ok(time - $since, '<', 2, 'neither links nor timers keep a worker');
+ok(Gateway::becomes(sub { !connections($_) }, 2), 'no connection is left')
+    or diag(join "\n", connections($_)) for $cluster->nodes;
+
+done_testing();
