@@ -15,6 +15,7 @@
  *     ngx_access_token_zone.c     shared memory: layout, lock, counters
  *     ngx_access_token_cache.c    records in it: find, put, forget, evict
  *     ngx_access_token_lease.c    how long they may be used: link, heartbeat
+ *     ngx_access_token_memory.c   what was changed, lest Redis has lost it
  *     ngx_access_token_lookup.c   the question of the edge, single flight
  *     ngx_access_token_usage.c    last use, in batches
  *
@@ -351,6 +352,8 @@ typedef struct {
     ngx_atomic_t                  lapses;       /* of the lease */
     ngx_atomic_t                  links;        /* that came up */
     ngx_atomic_t                  changes;      /* of tokens that were told */
+    ngx_atomic_t                  lost;         /* reads that lacked one that
+                                                   was known */
 
     ngx_atomic_t                  uses;         /* last uses written */
     ngx_atomic_t                  uses_lost;    /* for want of room */

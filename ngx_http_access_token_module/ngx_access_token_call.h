@@ -35,7 +35,9 @@ typedef struct {
     ngx_str_t                     key;          /* of the record */
     ngx_queue_t                   queue;        /* in store->unreplicated */
     ngx_uint_t                    connection;   /* that it was answered by */
+    uint64_t                      version;      /* of what was deleted */
     unsigned                      deletes:1;
+    unsigned                      rotates:1;
     unsigned                      waits:1;      /* it is in the queue */
     unsigned                      leads:1;      /* WAIT was sent for it */
 } ngx_access_token_call_t;

@@ -41,6 +41,7 @@
 #include <ngx_event.h>
 #include <ngx_access_token_cache.h>
 #include <ngx_access_token_lease.h>
+#include <ngx_access_token_memory.h>
 
 
 #define NGX_ACCESS_TOKEN_TICK_SOON  10          /* ms, until it is trusted */
@@ -99,6 +100,10 @@ static void ngx_access_token_lease_up(void *data, ngx_uint_t node);
 static void ngx_access_token_lease_down(void *data, ngx_uint_t node);
 static void ngx_access_token_lease_changed(void *data, ngx_uint_t node,
     const ngx_str_t *key);
+static const u_char *ngx_access_token_lease_id(
+    const ngx_access_token_lease_t *lease, const ngx_str_t *key);
+static void ngx_access_token_lease_published(ngx_access_token_lease_t *lease,
+    ngx_uint_t node, const ngx_str_t *text);
 static void ngx_access_token_lease_message(void *data, ngx_uint_t node,
     const ngx_str_t *channel, const ngx_str_t *text);
 static void ngx_access_token_lease_hear(ngx_access_token_term_t *term,
@@ -434,7 +439,7 @@ ngx_access_token_lease_changed(void *data, ngx_uint_t node,
 {
     ngx_access_token_lease_t *lease = data;
 
-    size_t                    prefix;
+    const u_char             *id;
     ngx_access_token_zone_t  *zone;
 
     zone = lease->store->zone;
@@ -451,16 +456,63 @@ ngx_access_token_lease_changed(void *data, ngx_uint_t node,
 
     ngx_access_token_count(ngx_access_token_zone_mine(zone)->changes);
 
-    /* at:t:{tag}:ID; other keys are of no token, and so of no entry */
+    id = ngx_access_token_lease_id(lease, key);
+
+    if (id) {
+        ngx_access_token_cache_forget(zone, id);
+    }
+}
+
+
+/* at:t:{tag}:ID; other keys are of no token, and so of no entry: NULL. */
+
+static const u_char *
+ngx_access_token_lease_id(const ngx_access_token_lease_t *lease,
+    const ngx_str_t *key)
+{
+    size_t  prefix;
 
     prefix = lease->conf.prefix.len;
 
-    if (key->len == prefix + sizeof("{}:") - 1 + NGX_ACCESS_TOKEN_TAG_LEN
+    if (key->len != prefix + sizeof("{}:") - 1 + NGX_ACCESS_TOKEN_TAG_LEN
                     + NGX_ACCESS_TOKEN_ID_LEN
-        && ngx_memcmp(key->data, lease->conf.prefix.data, prefix) == 0)
+        || ngx_memcmp(key->data, lease->conf.prefix.data, prefix) != 0)
     {
-        ngx_access_token_cache_forget(zone, key->data + key->len
-                                            - NGX_ACCESS_TOKEN_ID_LEN);
+        return NULL;
+    }
+
+    return key->data + key->len - NGX_ACCESS_TOKEN_ID_LEN;
+}
+
+
+/*
+ * What a script publishes: the change is remembered, and the record goes.  The
+ * nodes of a cluster tell each other's changes too, later than the node itself,
+ * which is the one to make records go: here as long as its lease runs.
+ */
+
+static void
+ngx_access_token_lease_published(ngx_access_token_lease_t *lease,
+    ngx_uint_t node, const ngx_str_t *text)
+{
+    uint64_t                   version;
+    ngx_int_t                  rc;
+    ngx_str_t                  key;
+    const u_char              *id;
+    ngx_access_token_memory_e  state;
+
+    key = *text;
+
+    rc = ngx_access_token_memory_parse(&key, &version, &state);
+    id = ngx_access_token_lease_id(lease, &key);
+
+    if (rc == NGX_OK && id) {
+        ngx_access_token_memory_keep(lease->store->zone, id, version, state,
+                                     ngx_access_token_clock());
+    }
+
+    if (!lease->cluster || ngx_redis_node(lease->store->redis, &key) == node) {
+        ngx_access_token_lease_changed(lease, node, &key);
     }
 }
 
@@ -472,16 +524,7 @@ ngx_access_token_lease_message(void *data, ngx_uint_t node,
     ngx_access_token_lease_t *lease = data;
 
     if (ngx_access_token_same(channel, &lease->channels[0])) {
-
-        /* the nodes of a cluster tell each other's, and later than their own */
-
-        if (lease->cluster
-            && ngx_redis_node(lease->store->redis, text) != node)
-        {
-            return;
-        }
-
-        ngx_access_token_lease_changed(lease, node, text);
+        ngx_access_token_lease_published(lease, node, text);
 
     } else if (ngx_access_token_same(channel, &lease->channels[1])) {
         ngx_access_token_lease_hear(&lease->terms[node], text);

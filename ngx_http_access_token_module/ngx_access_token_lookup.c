@@ -35,6 +35,7 @@
 #include <ngx_core.h>
 #include <ngx_access_token_cache.h>
 #include <ngx_access_token_lease.h>
+#include <ngx_access_token_memory.h>
 #include <ngx_access_token_zone.h>
 
 
@@ -74,8 +75,7 @@ static void ngx_access_token_flight_unlist(ngx_access_token_flight_t *flight);
 static void ngx_access_token_flight_land(ngx_access_token_load_t *load,
     ngx_int_t rc, ngx_access_token_t *t);
 static ngx_int_t ngx_access_token_flight_believe(
-    ngx_access_token_flight_t *flight, ngx_int_t rc,
-    const ngx_access_token_t *t);
+    ngx_access_token_flight_t *flight, ngx_int_t rc, ngx_access_token_t *t);
 
 static void ngx_access_token_lookup_judge(ngx_access_token_lookup_t *l,
     ngx_access_token_zone_t *zone, ngx_int_t rc, const ngx_access_token_t *t);
@@ -408,45 +408,62 @@ ngx_access_token_flight_land(ngx_access_token_load_t *load, ngx_int_t rc,
 /*
  * What a plain read has brought is believed, and kept, if a lease runs that
  * covers the server; otherwise the flight is sent once more, fenced, which is
- * NGX_AGAIN.
+ * NGX_AGAIN.  But no record is believed that is before what is known of it.
  */
 
 static ngx_int_t
 ngx_access_token_flight_believe(ngx_access_token_flight_t *flight,
-    ngx_int_t rc, const ngx_access_token_t *t)
+    ngx_int_t rc, ngx_access_token_t *t)
 {
     int64_t                           now;
+    ngx_int_t                         known;
+    ngx_uint_t                        plain;
     ngx_access_token_store_t         *store;
     const ngx_access_token_origin_t  *origin;
 
-    store = flight->store;
-
-    if (store->lease == NULL || flight->load.fenced || rc == NGX_ERROR) {
+    if (rc == NGX_ERROR) {
         return rc;
     }
 
+    store = flight->store;
+    plain = (store->lease && !flight->load.fenced);
     now = ngx_access_token_clock();
 
-    origin = ngx_access_token_lease_covers(store->lease, now);
+    origin = plain ? ngx_access_token_lease_covers(store->lease, now) : NULL;
 
-    if (origin) {
-
-        /* it may have been redirected to another server */
-
-        if (origin->source == flight->origin.source) {
-            (void) ngx_access_token_cache_put(store->zone, origin,
-                                              flight->load.id, &flight->stamp,
-                                              flight->sent, t);
-        }
-
-        return rc;
-    }
+    if (plain && origin == NULL) {
 
 #if (NGX_ACCESS_TOKEN_MUTATION == 4)
-    return rc;
+        return rc;
 #endif
 
-    return ngx_access_token_flight_send(flight, now, 1);
+        return ngx_access_token_flight_send(flight, now, 1);
+    }
+
+    known = (rc == NGX_OK) ? ngx_access_token_memory_check(store->zone, t,
+                                                       flight->sent, now)
+                           : NGX_OK;
+
+#if (NGX_ACCESS_TOKEN_MUTATION == 2)
+    known = NGX_OK;
+#endif
+
+    if (known == NGX_AGAIN) {
+        return ngx_access_token_flight_send(flight, now, flight->load.fenced);
+    }
+
+    if (known != NGX_OK) {
+        return (known == NGX_DONE) ? NGX_OK : known;
+    }
+
+    /* it may have been redirected to another server */
+
+    if (plain && origin->source == flight->origin.source) {
+        (void) ngx_access_token_cache_put(store->zone, origin, flight->load.id,
+                                          &flight->stamp, flight->sent, t);
+    }
+
+    return rc;
 }
 
 

@@ -30,7 +30,7 @@
 #define NGX_ACCESS_TOKEN_FULL_NEEDS  (NGX_ACCESS_TOKEN_EDGE_NEEDS             \
                                       | 1 << 10 | (uint64_t) 1 << 24)
 
-#define NGX_ACCESS_TOKEN_MAX_NUMBER  9223372036854775807    /* of HINCRBY */
+#define NGX_ACCESS_TOKEN_MAX_NUMBER  9223372036854775807    /* 63 bits */
 
 
 static ngx_int_t ngx_access_token_set(ngx_access_token_t *t,

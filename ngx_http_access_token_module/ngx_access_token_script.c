@@ -16,8 +16,8 @@
  *            3 audit                    4 now
  *            4 owner's index            5 channel of invalidations
  *            5 organization's index     6 actor, 7 address
- *            6 groups                   8 … of the script
- *            7 organizations
+ *            6 groups                   8 now in ms
+ *            7 organizations            9 … of the script
  *
  * A script is given the first few of them that it needs.  The last key, of
  * all organizations, may be missing: in a cluster it lies on another server.
@@ -120,16 +120,26 @@
     "  is[forms[i]] = value\n"                                                \
     "end\n"                                                                   \
     "if #is.v > 15 then\n"                                                    \
-    "  return damaged('v')  -- HINCRBY could choke on it\n"                   \
+    "  return damaged('v')  -- Lua could not count on exactly\n"              \
     "end\n"                                                                   \
     "local revoked = is.s == 'r'\n"                                           \
     "local expired = is.e ~= '0' and tonumber(is.e) <= tonumber(ARGV[4])\n"
 
-#define LUA_VERSION                                                           \
-    "redis.call('HINCRBY', record, 'v', 1)\n"
+/*
+ * The version of a change is above that of the record, and not below the time:
+ * so it is above those of changes that a failover has lost.  (Lua would write
+ * numbers of 15 digits with an exponent.)
+ */
 
-#define LUA_PUBLISH                                                           \
-    "redis.call('PUBLISH', ARGV[5], record)\n"
+#define LUA_VERSION(before)                                                   \
+    "local version = ('%.0f'):format(\n"                                      \
+    "  math.max((tonumber(" before ") or 0) + 1, tonumber(ARGV[8])))\n"
+
+/* For edges: the record, its version, and what it is, see memory.h. */
+
+#define LUA_PUBLISH(version, state)                                           \
+    "redis.call('PUBLISH', ARGV[5],\n"                                        \
+    "           record .. ' ' .. " version " .. ' ' .. " state ")\n"
 
 #define LUA_AUDIT(action)                                                     \
     "redis.call('XADD', KEYS[3], 'MAXLEN', '~', 10000, '*',\n"                \
@@ -161,7 +171,7 @@ ngx_redis_script_t  ngx_access_token_script_get = { ngx_string(
 
 
 /*
- * KEYS 1 … 7, ARGV 8 when Redis drops the record (0 never), 9 … the record.
+ * KEYS 1 … 7, ARGV 9 when Redis drops the record (0 never), 10 … the record.
  * A group's organization is listed even if it has no token of its own.
  */
 
@@ -171,7 +181,7 @@ ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
     "if redis.call('EXISTS', record) == 1 then\n"
     "  return {3}\n"
     "end\n"
-    LUA_PUBLISH
+    LUA_PUBLISH("1", "'a'")
     "redis.call('ZADD', KEYS[2], 0, ARGV[1])  -- edges change it, if it is\n"
     "redis.call('ZADD', KEYS[4], 0, ARGV[1])\n"
     "if ARGV[3] ~= '' then\n"
@@ -180,9 +190,9 @@ ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
     "if KEYS[7] then\n"
     "  redis.call('ZADD', KEYS[7], 0, ARGV[2])\n"
     "end\n"
-    "redis.call('HSET', record, unpack(ARGV, 9))\n"
-    "if ARGV[8] ~= '0' then\n"
-    "  redis.call('EXPIREAT', record, ARGV[8])\n"
+    "redis.call('HSET', record, unpack(ARGV, 10))\n"
+    "if ARGV[9] ~= '0' then\n"
+    "  redis.call('EXPIREAT', record, ARGV[9])\n"
     "end\n"
     LUA_AUDIT("create")
     "return answer(1)\n"
@@ -190,52 +200,60 @@ ngx_redis_script_t  ngx_access_token_script_create = { ngx_string(
 
 
 /*
- * KEYS 1 … 3, ARGV 8 when Redis drops the record (0 never, "" as before),
- * 9 how many fields to remove, 10 … those, then the fields to set.
+ * KEYS 1 … 3, ARGV 9 when Redis drops the record (0 never, "" as before),
+ * 10 how many fields to remove, 11 … those, then the fields to set.  Where none
+ * is to be removed, a full Redis refuses the first one that is set: that it
+ * does before anything is told.
  */
 
 ngx_redis_script_t  ngx_access_token_script_patch = { ngx_string(
     LUA_CHECK_KEYS
-    LUA_CHECK_RIGHTS("hdel hset persist expireat hincrby xadd hgetall zscore")
+    LUA_CHECK_RIGHTS("hdel hset persist expireat xadd hgetall zscore")
     LUA_CHECK_OWNER(LUA_FENCE)
     LUA_CHECK_RECORD(LUA_WHOLE)
-    LUA_PUBLISH
-    "local first = 10 + tonumber(ARGV[9])\n"
-    "if first > 10 then\n"
-    "  redis.call('HDEL', record, unpack(ARGV, 10, first - 1))\n"
+    LUA_VERSION("is.v")
+    "local first = 11 + tonumber(ARGV[10])\n"
+    "if first == 11 then\n"
+    "  redis.call('HSET', record, 's', is.s)\n"
+    "end\n"
+    LUA_PUBLISH("version", "is.s")
+    "if first > 11 then\n"
+    "  redis.call('HDEL', record, unpack(ARGV, 11, first - 1))\n"
     "end\n"
     "if #ARGV >= first then\n"
     "  redis.call('HSET', record, unpack(ARGV, first))\n"
     "end\n"
-    "if ARGV[8] == '0' then\n"
+    "if ARGV[9] == '0' then\n"
     "  redis.call('PERSIST', record)\n"
-    "elseif ARGV[8] ~= '' then\n"
-    "  redis.call('EXPIREAT', record, ARGV[8])\n"
+    "elseif ARGV[9] ~= '' then\n"
+    "  redis.call('EXPIREAT', record, ARGV[9])\n"
     "end\n"
-    LUA_VERSION
+    "redis.call('HSET', record, 'v', version)\n"
     LUA_AUDIT("change")
     "return answer(1)\n"
 ), { 0 }, 0 };
 
 
 /*
- * KEYS 1 … 3, ARGV 8 … by whom, in chunks.  Repeated, it changes nothing but
+ * KEYS 1 … 3, ARGV 9 … by whom, in chunks.  Repeated, it changes nothing but
  * tells the edges once more, in case one has missed it.
  */
 
 ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
     LUA_CHECK_KEYS
-    LUA_CHECK_RIGHTS("hdel hset hincrby xadd hgetall zscore")
+    LUA_CHECK_RIGHTS("hdel hset xadd hgetall zscore")
     LUA_CHECK_OWNER(LUA_FENCE)
     LUA_CHECK_RECORD(LUA_STATUS)
-    LUA_PUBLISH
     "if revoked then\n"
+    LUA_PUBLISH("is.v", "'r'")
     LUA_FENCE
     "  return answer(1)\n"
     "end\n"
+    LUA_VERSION("is.v")
+    LUA_PUBLISH("version", "'r'")
     "redis.call('HDEL', record, 'y', 'y1')\n"
-    "redis.call('HSET', record, 's', 'r', 'x', ARGV[4], unpack(ARGV, 8))\n"
-    LUA_VERSION
+    "redis.call('HSET', record, 's', 'r', 'x', ARGV[4], 'v', version,\n"
+    "           unpack(ARGV, 9))\n"
     LUA_AUDIT("revoke")
     "return answer(1)\n"
 ), { 0 }, 0 };
@@ -245,63 +263,68 @@ ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
 
 ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
     LUA_CHECK_KEYS
-    LUA_CHECK_RIGHTS("hdel hset hincrby xadd hgetall zscore")
+    LUA_CHECK_RIGHTS("hdel hset xadd hgetall zscore")
     LUA_CHECK_OWNER(LUA_FENCE)
     LUA_CHECK_RECORD(LUA_WHOLE)
     "if expired then\n"
     LUA_FENCE
     "  return answer(2)\n"
     "end\n"
-    LUA_PUBLISH
     "if not revoked then\n"
+    LUA_PUBLISH("is.v", "'a'")
     LUA_FENCE
     "  return answer(1)\n"
     "end\n"
+    LUA_VERSION("is.v")
+    LUA_PUBLISH("version", "'a'")
     "redis.call('HDEL', record, 'x', 'y', 'y1')\n"
-    "redis.call('HSET', record, 's', 'a')\n"
-    LUA_VERSION
+    "redis.call('HSET', record, 's', 'a', 'v', version)\n"
     LUA_AUDIT("activate")
     "return answer(1)\n"
 ), { 0 }, 0 };
 
 
-/* KEYS 1 … 3, ARGV 8 new digest, 9 until when the old one is good (0 not) */
+/* KEYS 1 … 3, ARGV 9 new digest, 10 until when the old one is good (0 not) */
 
 ngx_redis_script_t  ngx_access_token_script_rotate = { ngx_string(
     LUA_CHECK_KEYS
-    LUA_CHECK_RIGHTS("hdel hset hincrby xadd hgetall zscore")
+    LUA_CHECK_RIGHTS("hdel hset xadd hgetall zscore")
     LUA_CHECK_OWNER(LUA_FENCE)
     LUA_CHECK_RECORD(LUA_WHOLE)
     "if revoked or expired then\n"
     LUA_FENCE
     "  return answer(2)\n"
     "end\n"
-    LUA_PUBLISH
+    LUA_VERSION("is.v")
+    LUA_PUBLISH("version", "'k'")
     "redis.call('HDEL', record, 'p', 'q')\n"
-    "if ARGV[9] ~= '0' then\n"
-    "  redis.call('HSET', record, 'p', is.h, 'q', ARGV[9])\n"
+    "if ARGV[10] ~= '0' then\n"
+    "  redis.call('HSET', record, 'p', is.h, 'q', ARGV[10])\n"
     "end\n"
-    "redis.call('HSET', record, 'h', ARGV[8])\n"
-    LUA_VERSION
+    "redis.call('HSET', record, 'h', ARGV[9], 'v', version)\n"
     LUA_AUDIT("rotate")
     "return answer(1)\n"
 ), { 0 }, 0 };
 
 
-/* KEYS 1 … 7.  The owner is enough: a damaged record can be deleted too. */
+/*
+ * KEYS 1 … 7.  The owner is enough: a damaged record can be deleted too.  The
+ * answer has the version of the deletion.
+ */
 
 ngx_redis_script_t  ngx_access_token_script_delete = { ngx_string(
     LUA_CHECK_KEYS
     LUA_CHECK_RIGHTS("hdel del zrem zcard xadd")
     LUA_CHECK_OWNER(LUA_FENCE)
     "local index, whole, groups, organizations = unpack(KEYS, 4)\n"
-    LUA_PUBLISH
+    LUA_VERSION("redis.call('HGET', record, 'v')")
+    LUA_PUBLISH("version", "'d'")
     "redis.call('DEL', record)\n"
     "redis.call('ZREM', KEYS[2], ARGV[1])\n"
     "redis.call('ZREM', index, ARGV[1])\n"
     LUA_FORGET_OWNER
     LUA_AUDIT("delete")
-    "return {1}\n"
+    "return {1, tonumber(version)}\n"
 ), { 0 }, 0 };
 
 

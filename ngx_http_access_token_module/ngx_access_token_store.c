@@ -13,7 +13,7 @@
  *     a:{tag}:ORGANIZATION       stream      audit, the last 10,000 or so
  *     u:{tag}                    sorted set  last use of a token, by id
  *     o                          sorted set  organizations
- *     inv                        channel     keys of records that changed
+ *     inv                        channel     records that changed
  *
  * Scores are 0 (but of last use), so a set is in byte order and pages by its
  * last member.  The edge loads a record with one HMGET.  The admin API asks
@@ -27,6 +27,7 @@
 #include <ngx_core.h>
 #include <ngx_access_token_call.h>
 #include <ngx_access_token_cache.h>
+#include <ngx_access_token_memory.h>
 
 
 static ngx_access_token_call_t *ngx_access_token_store_begin(
@@ -47,6 +48,7 @@ static ngx_int_t ngx_access_token_store_send(ngx_access_token_call_t *call,
     const ngx_redis_script_t *script);
 static void ngx_access_token_store_await_change(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
+static void ngx_access_token_store_remember(ngx_access_token_call_t *call);
 static void ngx_access_token_store_await_answer(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_access_token_store_answer(ngx_access_token_call_t *call,
@@ -290,6 +292,8 @@ ngx_access_token_store_rotate(ngx_access_token_op_t *op,
     digest.data = (u_char *) key->digest;
     digest.len = NGX_ACCESS_TOKEN_DIGEST_LEN;
 
+    call->rotates = 1;
+
     ngx_access_token_call_arg(call, &digest);
     ngx_access_token_call_num(call, (grace > 0) ? ngx_time() + grace : 0);
 
@@ -414,10 +418,13 @@ ngx_access_token_store_args(ngx_access_token_call_t *call)
 static void
 ngx_access_token_store_change_args(ngx_access_token_call_t *call)
 {
-    ngx_str_t  *prefix, channel;
+    ngx_str_t   *prefix, channel;
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
 
     ngx_access_token_store_args(call);
-    ngx_access_token_call_num(call, ngx_time());
+    ngx_access_token_call_num(call, tp->sec);
 
     prefix = &call->op->store->key_prefix;
 
@@ -433,6 +440,7 @@ ngx_access_token_store_change_args(ngx_access_token_call_t *call)
     ngx_access_token_call_arg(call, &channel);
     ngx_access_token_call_arg(call, &call->op->actor);
     ngx_access_token_call_arg(call, &call->op->address);
+    ngx_access_token_call_num(call, (int64_t) tp->sec * 1000 + tp->msec);
 }
 
 
@@ -495,12 +503,16 @@ ngx_access_token_store_await_change(void *data, ngx_int_t rc,
 
     store = call->op->store;
 
-    if (store->zone) {
-        ngx_access_token_cache_forget(store->zone, call->id);
-    }
-
     if (rc == NGX_OK) {
         rc = ngx_access_token_store_answer(call, reply);
+    }
+
+    if (store->zone) {
+        if (rc == NGX_OK) {
+            ngx_access_token_store_remember(call);
+        }
+
+        ngx_access_token_cache_forget(store->zone, call->id);
     }
 
     if (store->wait_replicas
@@ -511,6 +523,36 @@ ngx_access_token_store_await_change(void *data, ngx_int_t rc,
     }
 
     ngx_access_token_call_done(call, rc);
+}
+
+
+/* Before what was cached goes: whoever reads from then on is to know. */
+
+static void
+ngx_access_token_store_remember(ngx_access_token_call_t *call)
+{
+    uint64_t                   version;
+    ngx_access_token_op_t     *op;
+    ngx_access_token_memory_e  state;
+
+    op = call->op;
+
+    if (op->n == 0) {
+        version = call->version;
+        state = NGX_ACCESS_TOKEN_MEMORY_DELETED;
+
+    } else {
+        version = op->tokens[0].version;
+        state = call->rotates ? NGX_ACCESS_TOKEN_MEMORY_ROTATED
+                              : NGX_ACCESS_TOKEN_MEMORY_OTHER;
+
+        if (op->tokens[0].revoked) {
+            state = NGX_ACCESS_TOKEN_MEMORY_REVOKED;
+        }
+    }
+
+    ngx_access_token_memory_keep(op->store->zone, call->id, version, state,
+                                 ngx_access_token_clock());
 }
 
 
@@ -567,6 +609,11 @@ ngx_access_token_store_answer(ngx_access_token_call_t *call,
     }
 
     if (reply->nelts == 1) {
+        return rc;
+    }
+
+    if (call->deletes && reply->elts[1].type == NGX_REDIS_INTEGER) {
+        call->version = reply->elts[1].integer;
         return rc;
     }
 

@@ -63,9 +63,7 @@ ngx_access_token_wait(ngx_access_token_call_t *call, ngx_int_t rc)
 
     ngx_queue_insert_tail(&store->unreplicated, &call->queue);
 
-    if (!store->waiting) {
-        ngx_access_token_wait_next(store);
-    }
+    ngx_access_token_wait_next(store);
 }
 
 

@@ -136,6 +136,11 @@ ngx_access_token_zone_layout(ngx_access_token_zone_t *zone, u_char *p,
     zone->uses = ngx_access_token_zone_take(&p, zone->nuses
                                           * sizeof(ngx_access_token_use_t));
 
+    zone->nmemories = ngx_access_token_zone_power(size / 64
+                                         / sizeof(ngx_access_token_memory_t));
+    zone->memories = ngx_access_token_zone_take(&p, zone->nmemories
+                                        * sizeof(ngx_access_token_memory_t));
+
     zone->nabsents = ngx_access_token_zone_power(size / 14
                                          / sizeof(ngx_access_token_absent_t));
     zone->absents = ngx_access_token_zone_take(&p, zone->nabsents
@@ -268,6 +273,8 @@ ngx_access_token_zone_empty(ngx_access_token_zone_t *zone)
     }
 
     ngx_memzero(zone->uses, zone->nuses * sizeof(ngx_access_token_use_t));
+    ngx_memzero(zone->memories,
+                zone->nmemories * sizeof(ngx_access_token_memory_t));
 
     for (i = 0; i < NGX_ACCESS_TOKEN_ORIGINS; i++) {
         header->servers[i].epoch = ngx_access_token_zone_epoch_locked(zone);

@@ -8,6 +8,7 @@
  *     header      one line that all look-ups read, and what the lock guards
  *     counters    a block a worker, and the http storey's
  *     uses        tokens whose last use is to be told to Redis
+ *     memories    changes that were heard of
  *     absents     ids that Redis does not have, one place for each hash
  *     buckets     head of a chain of slots; a generation
  *     slots       records:  bucket -> slot -> slot
@@ -50,6 +51,7 @@
 #define NGX_ACCESS_TOKEN_SLOTS_MAX   0x7fffffff
 #define NGX_ACCESS_TOKEN_CHAIN_MAX   64         /* in a bucket, for a look-up */
 #define NGX_ACCESS_TOKEN_USE_WAYS    4
+#define NGX_ACCESS_TOKEN_MEMORY_WAYS 4
 
 /*
  * A record is not moved if fewer than this part of the slots were moved since:
@@ -118,6 +120,14 @@ typedef struct {
     uint32_t                      time;         /* seconds; 0: free */
 } ngx_access_token_use_t;
 
+typedef struct {
+    u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
+    u_char                        state;        /* …_memory_e */
+    u_char                        told;         /* that Redis has lost it */
+    uint64_t                      version;
+    int64_t                       when;         /* us; 0: free */
+} ngx_access_token_memory_t;
+
 
 /* What is known of a server; source 0: it is nobody's place. */
 
@@ -160,10 +170,12 @@ struct ngx_access_token_zone_s {
     ngx_access_token_slot_t      *slots;        /* [1 .. nslots] */
     ngx_access_token_absent_t    *absents;
     ngx_access_token_use_t       *uses;
+    ngx_access_token_memory_t    *memories;
     uint32_t                      nbuckets;     /* powers of 2, but nslots */
     uint32_t                      nslots;
     uint32_t                      nabsents;
     uint32_t                      nuses;
+    uint32_t                      nmemories;
 
     ngx_access_token_counters_t  *counters;     /* this worker's */
     ngx_access_token_counters_t  *workers;      /* all */

@@ -223,6 +223,12 @@ static const ngx_http_access_token_metric_t
       ngx_http_access_token_write_number,
       ngx_http_access_token_of_counters(changes), NULL },
 
+    { ngx_string("access_token_changes_lost_total"), "counter",
+      "Reads of Redis that lacked a change which was known.",
+      NULL, NULL,
+      ngx_http_access_token_write_number,
+      ngx_http_access_token_of_counters(lost), NULL },
+
     { ngx_string("access_token_uses_total"), "counter",
       "Last uses of access tokens that were written to Redis.",
       NULL, NULL,

@@ -98,17 +98,17 @@ static const ngx_redis_refusal_t  ngx_redis_refusals[] = {
 };
 
 
-static char  *ngx_redis_acts[] = {
+static char  *ngx_redis_acts[NGX_REDIS_ACTS] = {
     "connecting to", "starting TLS with", "greeting", "talking to"
 };
 
-static char  *ngx_redis_link_acts[] = {
+static char  *ngx_redis_link_acts[NGX_REDIS_ACTS] = {
     "connecting the link to", "starting TLS of the link to",
     "opening the link to", "listening to"
 };
 
-static char  *ngx_redis_sentinel_acts[] = {
-    "connecting to", "asking", "listening to"
+static char  *ngx_redis_sentinel_acts[NGX_REDIS_ACTS] = {
+    "connecting to", "starting TLS with", "asking", "listening to"
 };
 
 

@@ -125,7 +125,8 @@ typedef enum {
     NGX_REDIS_CONNECTING = 0,
     NGX_REDIS_SECURING,
     NGX_REDIS_GREETING,
-    NGX_REDIS_READY
+    NGX_REDIS_READY,
+    NGX_REDIS_ACTS
 } ngx_redis_act_e;
 
 

@@ -16,6 +16,7 @@ use warnings;
 use AccessToken ();
 use File::Basename qw(dirname);
 use Gateway ();
+use IO::Socket::INET;
 use IO::Socket::UNIX;
 use Test::More;
 
@@ -57,6 +58,17 @@ sub start {
 }
 
 
+# A port of 127.0.0.1 that nobody listens on.
+
+sub free_port {
+    my $listening = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                          Listen => 1)
+                    or die "no free port: $!\n";
+
+    return $listening->sockport;
+}
+
+
 sub socket  { return $_[0]{socket} }
 sub address { return "unix:$_[0]{socket}" }
 
@@ -78,14 +90,17 @@ sub cmd {
 }
 
 
-# Waits until so many replicas have acknowledged all that there is.
+# Waits until so many replicas have acknowledged all that there is: there is
+# something, or one that is said to be online could be loading still.
 
 sub await_replicas {
     my ($self, $n) = @_;
 
+    $self->cmd('PUBLISH', 'a', 'b');
+
     Gateway::becomes(sub {
         my $info = $self->cmd('INFO', 'replication');
-        my ($end) = $info =~ /^master_repl_offset:(\d+)/m;
+        my ($end) = $info =~ /^master_repl_offset:([1-9]\d*)/m or return 0;
         my @there = $info =~ /^slave\d+:.*state=online,offset=$end,/mg;
         return @there == $n;
     }, 20) or BAIL_OUT("$n replicas do not come: "

@@ -79,18 +79,32 @@ sub heard {
 
 heard('SUBSCRIBE at:inv');
 
+# It names the record, the version that it has now, and what was done.
+
+my %state = (patch => 'a', extend => 'a', rotate => 'k', revoke => 'r',
+             activate => 'a', delete => 'd');
+
+sub message {
+    my ($made, $state) = @_;
+    my $key = token_key($made->{token});
+    my $version = redis_cmd('HGET', $key, 'v') // '\d{13}';
+
+    return qr/^at:inv \Q$key\E $version $state$/;
+}
+
 for my $group ('', 'dev') {
     my $made = $gateway->create('acme', $group);
-    my $message = 'at:inv ' . token_key($made->{token});
 
-    is(heard('PING'), $message, 'a create is told to the edges, once');
+    like(heard('PING'), message($made, 'a'),
+         'a create is told to the edges, once');
 
     $gateway->call(GET => $made->{path}, @root);
     is(heard('PING'), '', 'to look at a token is not');
 
     for my $change (@changes) {
         like(change($made, @$change), qr/^20[04]$/, "$change->[0] is done");
-        is(heard('PING'), $message, 'and told to the edges, once');
+        like(heard('PING'), message($made, $state{$change->[0]}),
+             'and told to the edges, once');
     }
 
     is(change($made, @{ $changes[3] }), 404, 'what is not there');
@@ -102,8 +116,8 @@ heard('PING');
 
 for my $change (@changes[3, 3, 4, 4]) {
     is(change($again, @$change), 200, "$change->[0], done before or not,");
-    is(heard('PING'), 'at:inv ' . token_key($again->{token}),
-       'is told to the edges, lest one has missed it');
+    like(heard('PING'), message($again, $state{$change->[0]}),
+         'is told to the edges, lest one has missed it');
 }
 
 my $gone = $gateway->create('acme', '', expires_at => Gateway::in_days(1));
@@ -113,7 +127,11 @@ redis_cmd('HSET', token_key($gone->{token}), 'e', time - 60);
 is(change($gone, @{ $changes[$_] }), 409, "$changes[$_][0] of an expired token")
     for 2, 4;
 is(heard('PING'), '', 'what is refused is not told');
-close $edge;
+
+change($again, @{ $changes[3] });
+heard('PING');
+is(change($again, @{ $changes[0] }), 200, 'a revoked token is changed');
+like(heard('PING'), message($again, 'r'), 'and told to be revoked');
 
 
 # All or nothing: each key in turn is of another kind.  What is then refused has
@@ -202,6 +220,7 @@ for my $field (sort keys %bad) {
 
 flush();
 my $made = $gateway->create('acme', 'dev');
+heard('PING');
 redis_cmd('CONFIG', 'SET', 'maxmemory', 1);
 
 for my $change ([create => sub { create('acme') }],
@@ -211,7 +230,11 @@ for my $change ([create => sub { create('acme') }],
     my $before = redis_cmd('DEBUG', 'DIGEST');
     is($change->[1]->(), 503, "$change->[0] where Redis is full");
     is(redis_cmd('DEBUG', 'DIGEST'), $before, 'and nothing is changed');
+    my $heard = heard('PING');
+    is($heard, '', 'nor told') if $change->[0] eq 'extend';
 }
+
+close $edge;
 
 my $tag = substr $made->{id}, 0, 4;
 redis_cmd('CONFIG', 'SET', 'maxmemory', 0);

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use Test::More;
+use Time::HiRes qw(time);
 
 use lib 't';
 use AccessToken;
@@ -67,19 +68,21 @@ is(patched($lasting, expires_at => $date), '200 ' . ($then + $month),
 
 # The version: an edge that keeps records tells by it which of two is newer.
 
+# It is the time of the change in ms, or the one before and 1 if that is more.
+
 my @changes = (
-    [2, 'a change',               PATCH => '', json => { name => 'm' }],
-    [2, 'a change, refused',      PATCH => '', json => { name => '' }],
-    [3, 'a revocation',           POST => '/revoke'],
-    [3, 'another',                POST => '/revoke'],
-    [3, 'a rotation, refused',    POST => '/rotate'],
-    [4, 'a change of a revoked',  PATCH => '', json => { expires_at => undef }],
-    [5, 'an activation',          POST => '/activate'],
-    [5, 'another',                POST => '/activate'],
-    [6, 'a rotation',             POST => '/rotate'],
-    [7, 'another',                POST => '/rotate',
+    [1, 'a change',               PATCH => '', json => { name => 'm' }],
+    [0, 'a change, refused',      PATCH => '', json => { name => '' }],
+    [1, 'a revocation',           POST => '/revoke'],
+    [0, 'another',                POST => '/revoke'],
+    [0, 'a rotation, refused',    POST => '/rotate'],
+    [1, 'a change of a revoked',  PATCH => '', json => { expires_at => undef }],
+    [1, 'an activation',          POST => '/activate'],
+    [0, 'another',                POST => '/activate'],
+    [1, 'a rotation',             POST => '/rotate'],
+    [1, 'another',                POST => '/rotate',
         json => { grace_seconds => 60 }],
-    [7, 'a look at it',           GET => ''],
+    [0, 'a look at it',           GET => ''],
 );
 
 for my $group ('', 'dev') {
@@ -88,11 +91,30 @@ for my $group ('', 'dev') {
     is(version($made), 1, 'a record begins with version 1');
 
     for my $change (@changes) {
-        my ($version, $what, $method, $below, @body) = @$change;
+        my ($grows, $what, $method, $below, @body) = @$change;
+        my ($before, $since) = (version($made), int(time * 1000));
 
         $gateway->call($method => "$made->{path}$below", @root, @body);
-        is(version($made), $version, "after $what, it has version $version");
+
+        my $version = version($made);
+
+        if ($grows) {
+            cmp_ok($version, '>', $before, "after $what, its version is above");
+            cmp_ok($version, '<=', time * 1000, 'and the time');
+            cmp_ok($version, '>=', $since - 1000, 'of the change');
+        } else {
+            is($version, $before, "after $what, its version is as before");
+        }
     }
+
+    my $later = int((time + 3600) * 1000);
+    redis_cmd('HSET', token_key($made->{token}), 'v', $later);
+    $gateway->call(POST => "$made->{path}/revoke", @root);
+    is(version($made), $later + 1, 'where a clock was fast, it grows by 1');
+
+    redis_cmd('HSET', token_key($made->{token}), 'v', '99999999999999');
+    $gateway->call(POST => "$made->{path}/activate", @root);
+    is(version($made), '100000000000000', 'and is a number of all its digits');
 }
 
 $gateway->stop;

@@ -321,7 +321,9 @@ ngx_sprintf(u_char *buf, const char *fmt, ...)
 {
     va_list  args;
 
-    if (strcmp(fmt, "%L") != 0) {
+    if (strcmp(fmt, "%L") != 0 && strcmp(fmt, "%ui") != 0
+        && strcmp(fmt, "%M") != 0)
+    {
         abort();
     }
 

@@ -47,6 +47,7 @@ static ngx_uint_t   unit_alloc_left;
 static uint64_t     unit_state = 88172645463325252;
 
 ngx_uint_t  unit_logged;
+ngx_uint_t  unit_lines;
 
 volatile ngx_cycle_t  *ngx_cycle = &unit_cycle;
 
@@ -211,6 +212,7 @@ void
 ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     const char *fmt, ...)
 {
+    unit_lines++;
 }
 
 

@@ -32,6 +32,7 @@ void unit_init(void);
 
 void unit_fail_alloc(ngx_uint_t n);
 
+extern ngx_uint_t  unit_lines;      /* logged, if the log's level is raised */
 extern ngx_uint_t  unit_logged;     /* calls of ngx_ssl_error() */
 
 /* A number below n, from a sequence that is the same in each run. */
