@@ -302,11 +302,11 @@ $odd->says('no-such-name.test', $primary);
 
 gateway(named($odd), http => $resolver);
 is(get(), 503, 'one that is not known is a failure');
-$gateway->stop(qr/the name that sentinel tells could not be resolved/);
+$gateway->stop(qr/the name that redis tells could not be resolved/);
 
 gateway(named($odd));
 is(get(), 503, 'a name needs a resolver');
-$gateway->stop(qr/sentinel tells the name of the primary and not its address: add a "resolver" to the http block/);
+$gateway->stop(qr/redis tells a name, and not an address: add a "resolver" to the http block/);
 
 
 # The default port.
