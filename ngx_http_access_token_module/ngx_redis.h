@@ -36,7 +36,7 @@
 #include <ngx_event.h>
 
 
-#define NGX_REDIS_MAX_ELTS   16384          /* elements of one reply */
+#define NGX_REDIS_MAX_ELTS   65536          /* elements of one reply */
 #define NGX_REDIS_MAX_REPLY  (4 * 1024 * 1024)  /* bytes of one reply */
 #define NGX_REDIS_MAX_QUEUE  65536          /* commands waiting or in flight */
 

@@ -177,7 +177,7 @@ bad reply:
 
 === TEST 13: an array of more elements than any reply has
 --- tcp_reply eval
-"*16385\r\n"
+"*65537\r\n"
 --- error_log
 bad reply: reply has too many elements
 
@@ -185,7 +185,7 @@ bad reply: reply has too many elements
 
 === TEST 14: an array in each element, more in sum than any reply has
 --- tcp_reply eval
-"*11\r\n" . "*1000\r\n" . "\$-1\r\n" x 1000 . "*16000\r\n"
+"*11\r\n" . "*1000\r\n" . "\$-1\r\n" x 1000 . "*65000\r\n"
 --- error_log
 bad reply: reply has too many elements
 
