@@ -54,9 +54,10 @@
     "end\n"
 
 /*
- * Before the answer to a change that nothing had to be changed: a write that
- * changes nothing, since a server that may not write may be behind and must not
- * say so.  (Not before other writes: a full Redis refuses the first one only.)
+ * A write that changes nothing, since a server that may not write must not tell
+ * anybody of a change, nor that there was none to be made: it may be behind.
+ * (Not before a write that a full Redis is to refuse: it refuses the first one
+ * of a script only.)
  */
 
 #define LUA_FENCE                                                             \
@@ -215,6 +216,8 @@ ngx_redis_script_t  ngx_access_token_script_patch = { ngx_string(
     "local first = 11 + tonumber(ARGV[10])\n"
     "if first == 11 then\n"
     "  redis.call('HSET', record, 's', is.s)\n"
+    "else\n"
+    LUA_FENCE
     "end\n"
     LUA_PUBLISH("version", "is.s")
     "if first > 11 then\n"
@@ -245,11 +248,12 @@ ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
     LUA_CHECK_OWNER(LUA_FENCE)
     LUA_CHECK_RECORD(LUA_STATUS)
     "if revoked then\n"
-    LUA_PUBLISH("is.v", "'r'")
     LUA_FENCE
+    LUA_PUBLISH("is.v", "'r'")
     "  return answer(1)\n"
     "end\n"
     LUA_VERSION("is.v")
+    LUA_FENCE
     LUA_PUBLISH("version", "'r'")
     "redis.call('HDEL', record, 'y', 'y1')\n"
     "redis.call('HSET', record, 's', 'r', 'x', ARGV[4], 'v', version,\n"
@@ -271,11 +275,12 @@ ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
     "  return answer(2)\n"
     "end\n"
     "if not revoked then\n"
-    LUA_PUBLISH("is.v", "'a'")
     LUA_FENCE
+    LUA_PUBLISH("is.v", "'a'")
     "  return answer(1)\n"
     "end\n"
     LUA_VERSION("is.v")
+    LUA_FENCE
     LUA_PUBLISH("version", "'a'")
     "redis.call('HDEL', record, 'x', 'y', 'y1')\n"
     "redis.call('HSET', record, 's', 'a', 'v', version)\n"
@@ -296,6 +301,7 @@ ngx_redis_script_t  ngx_access_token_script_rotate = { ngx_string(
     "  return answer(2)\n"
     "end\n"
     LUA_VERSION("is.v")
+    LUA_FENCE
     LUA_PUBLISH("version", "'k'")
     "redis.call('HDEL', record, 'p', 'q')\n"
     "if ARGV[10] ~= '0' then\n"
@@ -318,6 +324,7 @@ ngx_redis_script_t  ngx_access_token_script_delete = { ngx_string(
     LUA_CHECK_OWNER(LUA_FENCE)
     "local index, whole, groups, organizations = unpack(KEYS, 4)\n"
     LUA_VERSION("redis.call('HGET', record, 'v')")
+    LUA_FENCE
     LUA_PUBLISH("version", "'d'")
     "redis.call('DEL', record)\n"
     "redis.call('ZREM', KEYS[2], ARGV[1])\n"

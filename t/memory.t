@@ -281,4 +281,44 @@ is(@said / 4, 4, 'nor logged, beside what was');
 
 $gateway->stop(qr/has lost/);
 
+
+# A primary without replicas refuses a change, and tells nobody that it was made.
+
+$gateway = Gateway->new(cache => 'lease=300ms', workers => 1,
+                        log_level => 'notice', %see);
+
+my %refused = (
+    revoke => \&revoke,
+    rename => \&rename_it,
+    delete => \&delete_it,
+    rotate => sub { change($_[0], POST => '/rotate')->{status} },
+    extend => sub {
+        change($_[0], PATCH => '',
+               json => { expires_at => '2027-01-01' })->{status};
+    },
+);
+
+for my $name (sort keys %refused) {
+    my $made = $gateway->create('acme', '');
+    is(rename_it($made), 200, "before: $name");
+
+    redis_cmd('CONFIG', 'SET', 'min-replicas-to-write', 1);
+    is($refused{$name}->($made), 503, "$name is refused");
+    redis_cmd('CONFIG', 'SET', 'min-replicas-to-write', 0);
+
+    ok(Gateway::becomes(sub { get($made->{token}) eq '200 active HIT' }),
+       'and the token is let in as before');
+}
+
+$made = $gateway->create('acme', '');
+is(revoke($made), 200, 'a token is revoked');
+redis_cmd('CONFIG', 'SET', 'min-replicas-to-write', 1);
+is(activate($made), 503, 'activate is refused');
+redis_cmd('CONFIG', 'SET', 'min-replicas-to-write', 0);
+ok(Gateway::becomes(sub { get($made->{token}) =~ /^401 revoked HIT/ }),
+   'and the token stays revoked');
+is(losses($gateway), 0, 'and nothing is said to be lost');
+
+$gateway->stop(qr/NOREPLICAS/);
+
 done_testing();

@@ -76,6 +76,11 @@ Gateway::becomes(sub { look(); $redis->primary != $old }, 15)
     or BAIL_OUT('no other primary: ' . $redis->logs);
 my $moved = time;
 
+# The API is on the other side: nothing that it does may reach the old one.
+
+Gateway::becomes(sub { look(); $api->log =~ /was at 127\.0\.0\.1:$old/ }, 10)
+    or BAIL_OUT('the API does not move: ' . $api->log);
+
 Gateway::becomes(sub { look(); revoke() eq '200' }, 10)
     or BAIL_OUT('the API confirms nothing: ' . $api->log);
 $confirmed = time;
