@@ -14,7 +14,8 @@
  *     ngx_access_token_wait.c     and whether replicas have it
  *     ngx_access_token_zone.c     shared memory: layout, lock, counters
  *     ngx_access_token_cache.c    records in it: find, put, forget, evict
- *     ngx_access_token_lease.c    how long they may be used: link, heartbeat
+ *     ngx_access_token_lease.c    how long they may be used: links
+ *     ngx_access_token_heartbeat.c  is Redis in charge, and does it tell
  *     ngx_access_token_memory.c   what was changed, lest Redis has lost it
  *     ngx_access_token_lookup.c   the question of the edge, single flight
  *     ngx_access_token_usage.c    last use, in batches

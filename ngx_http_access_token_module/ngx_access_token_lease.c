@@ -9,17 +9,10 @@
  *       |             |   before is in the zone     <--a heartbeat----'
  *       '---down------'
  *
- * A heartbeat is two steps on the connection for commands: at t0 a write (DEL
- * of a key that is not there: it is refused by a replica and by a primary that
- * has lost too many of them, but neither by a full Redis nor does it leave
- * anything behind); when that was accepted, PUBLISH of t0 and the server's run
- * id.  Every worker whose link delivers it, from the server of that id, has
- * been told of all that was changed there before t0.  So until t0 + length
- * the zone is as good as promised.  From the time of sending: by the time of
- * hearing, t0 may be long ago.  (Two steps, for Redis sends what it publishes
- * at once, but what has changed at the end of a turn of its event loop.)  One
- * heartbeat serves all workers, which hear each other: one that has heard none
- * for a quarter of the length sends one.
+ * A heartbeat that was heard tells that the server was in charge at t0, and
+ * that all that was changed before is in the zone (see
+ * ngx_access_token_heartbeat.c).  So until t0 + length the zone is as good as
+ * promised.
  *
  * A link hears nothing of what was changed before it was up.  But another
  * worker may have: what all changes before a time are, heard and carried out
@@ -40,61 +33,14 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_access_token_cache.h>
-#include <ngx_access_token_lease.h>
 #include <ngx_access_token_memory.h>
+#include <ngx_access_token_term.h>
 
 
 #define NGX_ACCESS_TOKEN_TICK_SOON  10          /* ms, until it is trusted */
-#define NGX_ACCESS_TOKEN_RUN_ID     64          /* bytes, at most */
-
-
-#define NGX_ACCESS_TOKEN_FENCE      80          /* bytes */
-#define NGX_ACCESS_TOKEN_FENCES     4096        /* names that are tried */
-
-
-/* What a worker holds of one server. */
-
-typedef struct {
-    ngx_access_token_lease_t     *lease;
-    ngx_uint_t                    node;         /* its number */
-    ngx_access_token_origin_t     origin;
-    ngx_redis_command_t          *command;      /* of a heartbeat, or NULL */
-
-    ngx_str_t                     fence;        /* the key that is written */
-    u_char                        name[NGX_ACCESS_TOKEN_FENCE];
-    ngx_uint_t                    nfence;       /* in it, to be of its slots */
-
-    /* microseconds on ngx_access_token_clock(); 0: not at all */
-    int64_t                       until;
-    int64_t                       heard;        /* when it was sent: its t0 */
-    int64_t                       up;
-    int64_t                       sent;         /* our own, under way */
-    int64_t                       published;    /* and not yet heard */
-
-    unsigned                      trusted:1;
-    unsigned                      running:1;    /* as of the last tick */
-    unsigned                      again:1;      /* the link was up before */
-} ngx_access_token_term_t;
-
-
-struct ngx_access_token_lease_s {
-    ngx_access_token_store_t     *store;
-    const ngx_redis_conf_t       *redis;
-    ngx_redis_link_conf_t         conf;
-    ngx_str_t                     channels[2];  /* changes, heartbeats */
-    int64_t                       length;       /* us */
-    ngx_uint_t                    cluster;
-
-    ngx_event_t                   tick;
-    ngx_connection_t              dummy;        /* nginx logs a timer's fd */
-
-    ngx_access_token_term_t       terms[NGX_REDIS_NODES];
-};
 
 
 static void ngx_access_token_lease_cleanup(void *data);
-static ngx_uint_t ngx_access_token_lease_runs(
-    const ngx_access_token_term_t *term, int64_t now);
 
 static void ngx_access_token_lease_up(void *data, ngx_uint_t node);
 static void ngx_access_token_lease_down(void *data, ngx_uint_t node);
@@ -106,23 +52,12 @@ static void ngx_access_token_lease_published(ngx_access_token_lease_t *lease,
     ngx_uint_t node, const ngx_str_t *text);
 static void ngx_access_token_lease_message(void *data, ngx_uint_t node,
     const ngx_str_t *channel, const ngx_str_t *text);
-static void ngx_access_token_lease_hear(ngx_access_token_term_t *term,
-    const ngx_str_t *text);
-static void ngx_access_token_lease_adopt(ngx_access_token_term_t *term,
-    int64_t now);
 
 static void ngx_access_token_lease_tick(ngx_event_t *ev);
 static void ngx_access_token_lease_check(ngx_access_token_term_t *term,
     int64_t now);
 static void ngx_access_token_lease_note(ngx_access_token_term_t *term,
     int64_t now);
-static ngx_int_t ngx_access_token_lease_fence(ngx_access_token_term_t *term);
-static void ngx_access_token_lease_beat(ngx_access_token_term_t *term,
-    int64_t now);
-static void ngx_access_token_lease_await_fence(void *data, ngx_int_t rc,
-    const ngx_redis_reply_t *reply);
-static void ngx_access_token_lease_await_publish(void *data, ngx_int_t rc,
-    const ngx_redis_reply_t *reply);
 
 static ngx_int_t ngx_access_token_lease_names(ngx_access_token_lease_t *lease,
     ngx_pool_t *pool);
@@ -319,7 +254,7 @@ ngx_access_token_lease_origin(const ngx_access_token_lease_t *lease,
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_access_token_lease_runs(const ngx_access_token_term_t *term, int64_t now)
 {
     return term->trusted && now < term->until;
@@ -397,7 +332,7 @@ ngx_access_token_lease_up(void *data, ngx_uint_t node)
 #endif
 
     if (term->sent == 0) {
-        ngx_access_token_lease_beat(term, term->up);
+        ngx_access_token_heartbeat_send(term, term->up);
     }
 
     if (lease->tick.timer_set) {
@@ -527,66 +462,12 @@ ngx_access_token_lease_message(void *data, ngx_uint_t node,
         ngx_access_token_lease_published(lease, node, text);
 
     } else if (ngx_access_token_same(channel, &lease->channels[1])) {
-        ngx_access_token_lease_hear(&lease->terms[node], text);
+        ngx_access_token_heartbeat_hear(&lease->terms[node], text);
     }
 }
 
 
-/*
- * "t0 run-id".  One of another server says nothing of this one, and one of
- * the future nothing at all.
- */
-
-static void
-ngx_access_token_lease_hear(ngx_access_token_term_t *term,
-    const ngx_str_t *text)
-{
-    u_char                    *p;
-    int64_t                    sent, now;
-    ngx_str_t                  server;
-    ngx_access_token_lease_t  *lease;
-
-    lease = term->lease;
-
-    p = ngx_strlchr(text->data, text->data + text->len, ' ');
-    if (p == NULL) {
-        return;
-    }
-
-    server.data = p + 1;
-    server.len = text->data + text->len - server.data;
-
-    sent = ngx_atoof(text->data, p - text->data);
-    now = ngx_access_token_clock();
-
-    if (sent == NGX_ERROR
-        || sent > now
-        || !ngx_access_token_same(&server,
-                                  ngx_redis_link_server(lease->store->redis,
-                                                        term->node)))
-    {
-        return;
-    }
-
-    term->published = 0;
-
-    term->heard = ngx_max(term->heard, sent);
-    term->until = ngx_max(term->until, sent + lease->length);
-
-#if (NGX_ACCESS_TOKEN_MUTATION == 1)
-    term->until = now + lease->length;
-#endif
-
-    if (term->trusted) {
-        ngx_access_token_cache_hear(lease->store->zone, &term->origin, sent);
-
-    } else {
-        ngx_access_token_lease_adopt(term, now);
-    }
-}
-
-
-static void
+void
 ngx_access_token_lease_adopt(ngx_access_token_term_t *term, int64_t now)
 {
     int64_t                    heard;
@@ -615,7 +496,7 @@ ngx_access_token_lease_adopt(ngx_access_token_term_t *term, int64_t now)
 }
 
 
-/* --- heartbeats -------------------------------------------------------- */
+/* --- now and then ------------------------------------------------------ */
 
 static void
 ngx_access_token_lease_tick(ngx_event_t *ev)
@@ -691,7 +572,7 @@ ngx_access_token_lease_check(ngx_access_token_term_t *term, int64_t now)
     }
 
     if (term->sent == 0 && now - term->heard >= lease->length / 4) {
-        ngx_access_token_lease_beat(term, now);
+        ngx_access_token_heartbeat_send(term, now);
     }
 }
 
@@ -736,140 +617,6 @@ ngx_access_token_lease_note(ngx_access_token_term_t *term, int64_t now)
                              "charge"
                            : "the link to redis is broken",
                   ngx_redis_node_name(redis, term->node));
-}
-
-
-/*
- * The key has to be of the server's slots, which may change.  NGX_DECLINED: it
- * has none, or few, and the next beat goes on with the search.
- */
-
-static ngx_int_t
-ngx_access_token_lease_fence(ngx_access_token_term_t *term)
-{
-    u_char                    *p;
-    ngx_uint_t                 i;
-    const u_char              *edge;
-    ngx_access_token_store_t  *store;
-
-    store = term->lease->store;
-    edge = ngx_access_token_cache_edge(store->zone);
-
-    for (i = 0; i < NGX_ACCESS_TOKEN_FENCES; i++) {
-
-        if (term->fence.len
-            && ngx_redis_node(store->redis, &term->fence) == term->node)
-        {
-            return NGX_OK;
-        }
-
-        p = ngx_sprintf(term->name, "%Vz:{%*s", &store->key_prefix,
-                        (size_t) NGX_ACCESS_TOKEN_EDGE_LEN, edge);
-
-        if (term->lease->cluster) {
-            p = ngx_sprintf(p, "-%ui", term->nfence++ % 1000000);
-        }
-
-        *p++ = '}';
-
-        term->fence.data = term->name;
-        term->fence.len = p - term->name;
-    }
-
-    return NGX_DECLINED;
-}
-
-
-static void
-ngx_access_token_lease_beat(ngx_access_token_term_t *term, int64_t now)
-{
-    ngx_str_t  argv[2];
-
-    if (ngx_access_token_lease_fence(term) != NGX_OK) {
-        return;
-    }
-
-    ngx_str_set(&argv[0], "DEL");
-    argv[1] = term->fence;
-
-#if (NGX_ACCESS_TOKEN_MUTATION == 5)
-
-    /* a primary that was replaced answers this as it does a PING */
-
-    ngx_str_set(&argv[0], "EXISTS");
-#endif
-
-    term->command = ngx_redis_send_to(term->lease->store->redis, term->node,
-                                      argv, 2,
-                                      ngx_access_token_lease_await_fence,
-                                      term);
-
-    term->sent = term->command ? now : 0;
-}
-
-
-static void
-ngx_access_token_lease_await_fence(void *data, ngx_int_t rc,
-    const ngx_redis_reply_t *reply)
-{
-    ngx_access_token_term_t *term = data;
-
-    u_char                     text[NGX_INT64_LEN + 1
-                                    + NGX_ACCESS_TOKEN_RUN_ID];
-    ngx_str_t                  argv[3];
-    ngx_redis_t               *redis;
-    const ngx_str_t           *server;
-
-    redis = term->lease->store->redis;
-    server = ngx_redis_server(redis, term->node);
-
-    term->command = NULL;
-
-    if (rc != NGX_OK
-        || reply->type != NGX_REDIS_INTEGER
-        || server->len == 0
-        || server->len > NGX_ACCESS_TOKEN_RUN_ID)
-    {
-        term->sent = 0;
-        return;
-    }
-
-    ngx_str_set(&argv[0], "PUBLISH");
-    argv[1] = term->lease->channels[1];
-    argv[2].data = text;
-    argv[2].len = ngx_sprintf(text, "%L %V", term->sent, server) - text;
-
-    term->command = ngx_redis_send_to(redis, term->node, argv, 3,
-                                      ngx_access_token_lease_await_publish,
-                                      term);
-
-    if (term->command == NULL) {
-        term->sent = 0;
-    }
-}
-
-
-/*
- * From now on the link has it to deliver, or the first one that it has not: it
- * is the oldest that tells how long nothing was heard.
- */
-
-static void
-ngx_access_token_lease_await_publish(void *data, ngx_int_t rc,
-    const ngx_redis_reply_t *reply)
-{
-    ngx_access_token_term_t *term = data;
-
-    if (rc == NGX_OK
-        && term->up
-        && term->published == 0
-        && term->heard < term->sent)
-    {
-        term->published = ngx_access_token_clock();
-    }
-
-    term->command = NULL;
-    term->sent = 0;
 }
 
 
