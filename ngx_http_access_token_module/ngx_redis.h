@@ -8,7 +8,8 @@
  *
  *     ngx_redis_client.c   all servers, and their answers
  *     ngx_redis_command.c  a command: which server, and its bytes
- *     ngx_redis_cluster.c  which node has a key, and what a node says to that
+ *     ngx_redis_cluster.c  the nodes of a cluster, and which one has a key
+ *     ngx_redis_again.c    what becomes of a command that came to another
  *     ngx_redis_map.c      the slot of a key, and CLUSTER SLOTS
  *     ngx_redis_node.c     one server: its connections, back-off
  *     ngx_redis_link.c     the connection on which Redis tells what changes

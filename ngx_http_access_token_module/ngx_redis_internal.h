@@ -319,6 +319,40 @@ struct ngx_redis_s {
 };
 
 
+#define NGX_REDIS_SLOTS  16384
+
+/* Its servers are the nodes that have slots; one that leaves has no number. */
+
+struct ngx_redis_cluster_s {
+    ngx_redis_t           *redis;
+
+    /* numbers of nodes; NGX_REDIS_NODES: none */
+    u_char                 map[NGX_REDIS_SLOTS];
+    u_char                 next[NGX_REDIS_SLOTS];   /* that is being read */
+
+    ngx_redis_node_t       seed;            /* one of the configuration's */
+    ngx_redis_place_t     *seeds;
+    ngx_uint_t             nseeds;
+    ngx_uint_t             nseed;           /* the one in use, modulo nseeds */
+    ngx_uint_t             left;            /* not yet tried in vain */
+
+    ngx_redis_node_t      *asked;           /* for the map; NULL: nobody */
+    ngx_msec_t             since;           /* it was */
+    ngx_event_t            tick;            /* to ask again */
+
+    ngx_queue_t            waiting;         /* commands */
+    ngx_uint_t             nwaiting;
+    ngx_event_t            again;           /* to try with those */
+
+    ngx_queue_t            leaving;         /* nodes */
+
+    ngx_msec_t             pause;           /* no node tells the map */
+    ngx_msec_t             until;
+
+    unsigned               doubtful:1;      /* since it was asked for */
+};
+
+
 /* Adds to a number of the caller's, see ngx_redis_count(). */
 
 #define ngx_redis_add(stats, number, n)                                       \
@@ -387,10 +421,19 @@ ngx_int_t ngx_redis_cluster_redirect(ngx_redis_cluster_t *cluster,
 
 void ngx_redis_cluster_doubt(ngx_redis_cluster_t *cluster);
 
+/*
+ * Between the two files.  node: that at host:port, which is made if it is a new
+ * one; NULL: it cannot.  try: those that wait; the handlers may send again, and
+ * what they send waits for the next time.  again: of a timer, the same.
+ */
+
+ngx_redis_node_t *ngx_redis_cluster_node(ngx_redis_cluster_t *cluster,
+    const ngx_str_t *host, in_port_t port);
+void ngx_redis_cluster_try(ngx_redis_cluster_t *cluster);
+void ngx_redis_cluster_again(ngx_event_t *ev);
+
 
 /* --- map --------------------------------------------------------------- */
-
-#define NGX_REDIS_SLOTS  16384
 
 /* The slot of a key: that of its hash tag if it has one. */
 

@@ -12,6 +12,10 @@
 #include <ngx_redis_internal.h>
 
 
+#define NGX_REDIS_HOST_LEN  255
+
+
+static ngx_int_t ngx_redis_map_host(ngx_str_t *host);
 static ngx_int_t ngx_redis_map_port(int64_t number, in_port_t *port);
 
 
@@ -107,14 +111,9 @@ ngx_redis_map_read(const ngx_redis_reply_t *reply, ngx_redis_range_pt range,
             host = node[0].str;
         }
 
-        /* its node does not know its own name, and says so */
-
-        if (host.len == 1 && host.data[0] == '?') {
-            ngx_str_null(&host);
-        }
-
-        if (range(data, elts[0].integer, elts[1].integer, &host, port)
-            != NGX_OK)
+        if (ngx_redis_map_host(&host) != NGX_OK
+            || range(data, elts[0].integer, elts[1].integer, &host, port)
+               != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -176,11 +175,36 @@ ngx_redis_map_target(const ngx_str_t *error, ngx_uint_t *slot,
     host->len = colon - host->data;
     n = ngx_atoi(colon + 1, last - colon - 1);
 
-    if (n == NGX_ERROR) {
+    if (n == NGX_ERROR || ngx_redis_map_host(host) != NGX_OK) {
         return NGX_DECLINED;
     }
 
     return ngx_redis_map_port(n, port);
+}
+
+
+/* It is asked for, and logged; "?": its node does not know its own name. */
+
+static ngx_int_t
+ngx_redis_map_host(ngx_str_t *host)
+{
+    size_t  i;
+
+    if (host->len > NGX_REDIS_HOST_LEN) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < host->len; i++) {
+        if (host->data[i] <= 0x20 || host->data[i] >= 0x7f) {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (host->len == 1 && host->data[0] == '?') {
+        ngx_str_null(host);
+    }
+
+    return NGX_OK;
 }
 
 
