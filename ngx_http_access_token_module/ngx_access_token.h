@@ -483,8 +483,11 @@ struct ngx_access_token_load_s {
     ngx_access_token_load_pt      handler;
     void                         *data;
 
-    /* of load.c: on which connection the write was accepted, 0: none */
+    /* of load.c: the write of a fenced read, its server, and the connection
+       on which it was accepted, 0: none */
     ngx_access_token_store_t     *store;
+    ngx_redis_command_t          *fencing;
+    ngx_uint_t                    node;
     ngx_uint_t                    fence;
     ngx_uint_t                    nfields;      /* that were asked for */
     unsigned                      fenced:1;

@@ -29,8 +29,6 @@
 #define NGX_ACCESS_TOKEN_FENCES     4096        /* names that are tried */
 
 
-static ngx_int_t ngx_access_token_heartbeat_fence(
-    ngx_access_token_term_t *term);
 static void ngx_access_token_heartbeat_await_fence(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
 static void ngx_access_token_heartbeat_await_publish(void *data, ngx_int_t rc,
@@ -65,12 +63,7 @@ ngx_access_token_heartbeat_send(ngx_access_token_term_t *term, int64_t now)
 }
 
 
-/*
- * The key has to be of the server's slots, which may change.  NGX_DECLINED: it
- * has none, or few, and the next beat goes on with the search.
- */
-
-static ngx_int_t
+ngx_int_t
 ngx_access_token_heartbeat_fence(ngx_access_token_term_t *term)
 {
     u_char                    *p;

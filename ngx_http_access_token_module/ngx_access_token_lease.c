@@ -291,6 +291,19 @@ ngx_access_token_lease_covers(const ngx_access_token_lease_t *lease,
 }
 
 
+const ngx_str_t *
+ngx_access_token_lease_fence(ngx_access_token_lease_t *lease,
+    ngx_uint_t node)
+{
+    ngx_access_token_term_t  *term;
+
+    term = &lease->terms[node];
+
+    return (ngx_access_token_heartbeat_fence(term) == NGX_OK)
+           ? &term->fence : NULL;
+}
+
+
 int64_t
 ngx_access_token_lease_length(const ngx_access_token_lease_t *lease)
 {
@@ -299,6 +312,12 @@ ngx_access_token_lease_length(const ngx_access_token_lease_t *lease)
 
 
 /* --- what the link tells ----------------------------------------------- */
+
+/*
+ * In a cluster channels alone will not do: who does not know yet that a slot
+ * has moved hears of its changes by way of other nodes, and nobody knows how
+ * late.
+ */
 
 static void
 ngx_access_token_lease_up(void *data, ngx_uint_t node)
@@ -313,6 +332,10 @@ ngx_access_token_lease_up(void *data, ngx_uint_t node)
     zone = lease->store->zone;
     counters = ngx_access_token_zone_mine(zone);
     term = &lease->terms[node];
+
+    if (lease->cluster && !ngx_redis_link_tracks(lease->store->redis, node)) {
+        return;
+    }
 
     term->up = ngx_access_token_clock();
     term->heard = 0;

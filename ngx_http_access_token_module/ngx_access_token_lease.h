@@ -35,6 +35,14 @@ const ngx_access_token_origin_t *ngx_access_token_lease_origin(
 const ngx_access_token_origin_t *ngx_access_token_lease_covers(
     const ngx_access_token_lease_t *lease, int64_t now);
 
+/*
+ * The key that a write to the server leads to, and that is never there; NULL:
+ * it has none, or it is not found yet.
+ */
+
+const ngx_str_t *ngx_access_token_lease_fence(ngx_access_token_lease_t *lease,
+    ngx_uint_t node);
+
 /* In microseconds. */
 
 int64_t ngx_access_token_lease_length(const ngx_access_token_lease_t *lease);

@@ -17,13 +17,14 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_access_token_call.h>
+#include <ngx_access_token_lease.h>
 #include <ngx_access_token_record.h>
 
 
 #define NGX_ACCESS_TOKEN_LOAD_POOL   1024
 #define NGX_ACCESS_TOKEN_LOAD_KNOWN  64         /* organizations */
 
-/* of a record or a fence */
+/* of a record */
 
 #define NGX_ACCESS_TOKEN_KEY_LEN                                              \
     (NGX_ACCESS_TOKEN_KEY_PREFIX_MAX + sizeof("t:{}:") - 1                    \
@@ -37,12 +38,16 @@ typedef struct {
 } ngx_access_token_known_t;
 
 
-static ngx_redis_command_t *ngx_access_token_load_send_fence(
+static ngx_int_t ngx_access_token_load_send(ngx_access_token_load_t *load);
+static ngx_int_t ngx_access_token_load_send_fence(
     ngx_access_token_load_t *load);
 static void ngx_access_token_load_await_fence(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
 static ngx_redis_command_t *ngx_access_token_load_send_read(
     ngx_access_token_load_t *load);
+static ngx_uint_t ngx_access_token_load_is_fenced(
+    ngx_access_token_load_t *load);
+static void ngx_access_token_load_end_fence(ngx_access_token_load_t *load);
 static void ngx_access_token_load_await_record(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
 static ngx_uint_t ngx_access_token_load_has_more(
@@ -80,28 +85,33 @@ ngx_int_t
 ngx_access_token_load(ngx_access_token_store_t *store,
     ngx_access_token_load_t *load, ngx_uint_t fenced)
 {
-    ngx_redis_command_t  *cmd;
+    ngx_str_t  tag;
 
     load->store = store;
     load->fenced = fenced;
-    load->fence = 0;
+    load->fencing = NULL;
     load->nfields = NGX_ACCESS_TOKEN_EDGE_FIRST;
 
-    cmd = NULL;
-
     if (fenced) {
-        cmd = ngx_access_token_load_send_fence(load);
-        if (cmd == NULL) {
-            return NGX_ERROR;
-        }
+        tag.data = load->id;
+        tag.len = NGX_ACCESS_TOKEN_TAG_LEN;
+
+        load->node = ngx_redis_node(store->redis, &tag);
+    }
+
+    return ngx_access_token_load_send(load);
+}
+
+
+static ngx_int_t
+ngx_access_token_load_send(ngx_access_token_load_t *load)
+{
+    if (load->fenced && ngx_access_token_load_send_fence(load) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (ngx_access_token_load_send_read(load) == NULL) {
-
-        if (cmd) {
-            ngx_redis_cancel(cmd);
-        }
-
+        ngx_access_token_load_end_fence(load);
         return NGX_ERROR;
     }
 
@@ -110,29 +120,38 @@ ngx_access_token_load(ngx_access_token_store_t *store,
 
 
 /*
- * The deletion of a key that is not there.  It changes nothing, and yet is
- * refused wherever a write is: by a replica, and by a primary that has too few
- * of them (but not by one that is merely full, unlike SET or MULTI).
+ * The key of the server's heartbeat, which is not there, is deleted.  That
+ * changes nothing, and yet is refused wherever a write is: by a replica, and by
+ * a primary that has too few of them (but not by one that is merely full).
+ * Where no server is known yet, the first answer will tell one.
  */
 
-static ngx_redis_command_t *
+static ngx_int_t
 ngx_access_token_load_send_fence(ngx_access_token_load_t *load)
 {
-    u_char                    buf[NGX_ACCESS_TOKEN_KEY_LEN];
-    ngx_str_t                 argv[2];
+    ngx_str_t                  argv[2];
+    const ngx_str_t           *key;
     ngx_access_token_store_t  *store;
 
     store = load->store;
+    load->fence = 0;
+
+    if (load->node == NGX_REDIS_NODES) {
+        return NGX_OK;
+    }
+
+    key = ngx_access_token_lease_fence(store->lease, load->node);
+    if (key == NULL) {
+        return NGX_ERROR;
+    }
 
     ngx_str_set(&argv[0], "DEL");
+    argv[1] = *key;
 
-    argv[1].data = buf;
-    argv[1].len = ngx_sprintf(buf, "%Vz:{%*s}", &store->key_prefix,
-                              (size_t) NGX_ACCESS_TOKEN_TAG_LEN, load->id)
-                  - buf;
+    load->fencing = ngx_redis_send_to(store->redis, load->node, argv, 2,
+                                      ngx_access_token_load_await_fence, load);
 
-    return ngx_redis_send(store->redis, &argv[1], argv, 2,
-                          ngx_access_token_load_await_fence, load);
+    return load->fencing ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -142,8 +161,32 @@ ngx_access_token_load_await_fence(void *data, ngx_int_t rc,
 {
     ngx_access_token_load_t *load = data;
 
+    load->fencing = NULL;
+
     if (rc == NGX_OK && reply->type == NGX_REDIS_INTEGER) {
         load->fence = ngx_redis_connection(load->store->redis);
+    }
+}
+
+
+/* Whether the write was accepted by whoever answers the read, before it. */
+
+static ngx_uint_t
+ngx_access_token_load_is_fenced(ngx_access_token_load_t *load)
+{
+    return load->fence
+           && load->fence == ngx_redis_connection(load->store->redis);
+}
+
+
+/* It may be under way still, if another server has answered the read. */
+
+static void
+ngx_access_token_load_end_fence(ngx_access_token_load_t *load)
+{
+    if (load->fencing) {
+        ngx_redis_cancel(load->fencing);
+        load->fencing = NULL;
     }
 }
 
@@ -181,13 +224,28 @@ ngx_access_token_load_await_record(void *data, ngx_int_t rc,
 {
     ngx_access_token_load_t *load = data;
 
+    ngx_uint_t           node;
     ngx_pool_t          *pool;
     ngx_access_token_t   t;
 
-    if (load->fenced
-        && (load->fence == 0
-            || load->fence != ngx_redis_connection(load->store->redis)))
+    ngx_access_token_load_end_fence(load);
+
+    if (rc == NGX_OK
+        && load->fenced
+        && !ngx_access_token_load_is_fenced(load))
     {
+        /* in a cluster the key may be on its way: the fence goes there too */
+
+        node = ngx_redis_answering(load->store->redis);
+
+        if (node != load->node && node != NGX_REDIS_NODES) {
+            load->node = node;
+
+            if (ngx_access_token_load_send(load) == NGX_AGAIN) {
+                return;
+            }
+        }
+
         rc = NGX_ERROR;
     }
 

@@ -122,7 +122,7 @@ ngx_access_token_store_create(ngx_access_token_op_t *op,
 /*
  * In a cluster the list of organizations is on a server of its own, beyond the
  * reach of a script.  It is written before a token, so that no organization is
- * missing; one whose last token is gone stays in it.
+ * missing as long as that server is there; one whose last token is gone stays.
  */
 
 static ngx_int_t
@@ -161,7 +161,11 @@ ngx_access_token_store_enlist(ngx_access_token_call_t *call)
     op->command = ngx_redis_send(store->redis, &argv[1], argv, 4,
                                  ngx_access_token_store_await_enlisted, call);
 
-    return op->command ? NGX_AGAIN : NGX_ERROR;
+    if (op->command) {
+        return NGX_AGAIN;
+    }
+
+    return ngx_access_token_store_send(call, &ngx_access_token_script_create);
 }
 
 
@@ -171,9 +175,18 @@ ngx_access_token_store_await_enlisted(void *data, ngx_int_t rc,
 {
     ngx_access_token_call_t *call = data;
 
-    if (rc != NGX_OK
-        || ngx_access_token_store_send(call, &ngx_access_token_script_create)
-           != NGX_AGAIN)
+    call->op->command = NULL;
+
+    if (rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, call->op->pool->log, 0,
+                      "organization \"%V\" could not be added to the list of "
+                      "organizations, which is on another node of the cluster: "
+                      "it will be with its next token",
+                      &call->owner.organization);
+    }
+
+    if (ngx_access_token_store_send(call, &ngx_access_token_script_create)
+        != NGX_AGAIN)
     {
         ngx_access_token_call_done(call, NGX_ERROR);
     }

@@ -76,6 +76,13 @@ void ngx_access_token_lease_adopt(ngx_access_token_term_t *term, int64_t now);
 
 /* --- of heartbeat.c ---------------------------------------------------- */
 
+/*
+ * Finds the key, which has to be of the server's slots.  NGX_DECLINED: it has
+ * none, or few, and the next call goes on with the search.
+ */
+
+ngx_int_t ngx_access_token_heartbeat_fence(ngx_access_token_term_t *term);
+
 /* Sends one, if there is a key for it; sets term->sent until it is over. */
 
 void ngx_access_token_heartbeat_send(ngx_access_token_term_t *term,

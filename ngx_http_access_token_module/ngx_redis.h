@@ -359,6 +359,10 @@ const ngx_str_t *ngx_redis_link_server(const ngx_redis_t *redis,
     ngx_uint_t node);
 const ngx_str_t *ngx_redis_server(const ngx_redis_t *redis, ngx_uint_t node);
 
+/* 1: that link is told of keys, and not by channels alone. */
+
+ngx_uint_t ngx_redis_link_tracks(const ngx_redis_t *redis, ngx_uint_t node);
+
 
 #pragma GCC visibility pop
 

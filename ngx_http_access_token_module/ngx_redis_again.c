@@ -15,7 +15,8 @@
  * asked for too, once, is for the other slots.
  *
  * What always holds: a command is sent again only as long as its time is not
- * up, and after MOVED or ASK a few times only.
+ * up; after MOVED or ASK a few times at once, and then no sooner than others
+ * that wait.
  */
 
 
@@ -82,8 +83,16 @@ ngx_redis_cluster_redirect(ngx_redis_cluster_t *cluster,
         host = node->host;
     }
 
-    if (slot != cmd->slot || cmd->tries == NGX_REDIS_TRIES) {
+    if (slot != cmd->slot) {
         return NGX_DECLINED;
+    }
+
+    /* two nodes that disagree for a moment: it waits for them a little */
+
+    if (cmd->tries == NGX_REDIS_TRIES) {
+        cmd->tries = 0;
+        ngx_redis_cluster_keep(cluster, cmd);
+        return NGX_OK;
     }
 
     to = ngx_redis_cluster_node(cluster, &host, port);
@@ -96,6 +105,25 @@ ngx_redis_cluster_redirect(ngx_redis_cluster_t *cluster,
     }
 
     return ngx_redis_cluster_follow(cluster, cmd, to, !moved);
+}
+
+
+/* Its connection was lost.  What was not written has not been carried out. */
+
+ngx_int_t
+ngx_redis_cluster_spare(ngx_redis_cluster_t *cluster, ngx_redis_command_t *cmd)
+{
+    if (cmd->bound
+        || cmd->handler == NULL
+        || !ngx_redis_is_unsent(cmd)
+        || ngx_redis_cluster_late(cmd))
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_redis_cluster_keep(cluster, cmd);
+
+    return NGX_OK;
 }
 
 

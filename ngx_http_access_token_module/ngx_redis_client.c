@@ -262,6 +262,14 @@ ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
     redis = node->redis;
 
     if (reply == NULL) {
+
+        if (redis->cluster
+            && !redis->gone
+            && ngx_redis_cluster_spare(redis->cluster, cmd) == NGX_OK)
+        {
+            return;
+        }
+
         ngx_redis_finish(redis, cmd, NULL);
         return;
     }

@@ -244,12 +244,26 @@ ngx_redis_cancel(ngx_redis_command_t *cmd)
 }
 
 
+static ngx_inline u_char *
+ngx_redis_bytes(const ngx_redis_command_t *cmd)
+{
+    return cmd->eval ? cmd->eval
+                     : (u_char *) cmd + sizeof(ngx_redis_command_t);
+}
+
+
+ngx_uint_t
+ngx_redis_is_unsent(const ngx_redis_command_t *cmd)
+{
+    return cmd->pos == ngx_redis_bytes(cmd);
+}
+
+
 void
 ngx_redis_again(ngx_redis_command_t *cmd, ngx_redis_node_t *node)
 {
     cmd->node = node;
-    cmd->pos = cmd->eval ? cmd->eval
-                         : (u_char *) cmd + sizeof(ngx_redis_command_t);
+    cmd->pos = ngx_redis_bytes(cmd);
 
     ngx_redis_conn_submit(&node->conn, cmd);
 }

@@ -383,6 +383,10 @@ void ngx_redis_finish(ngx_redis_t *redis, ngx_redis_command_t *cmd,
 
 void ngx_redis_free(ngx_redis_t *redis, ngx_redis_command_t *cmd);
 
+/* 1: no byte of it was written since it was last submitted. */
+
+ngx_uint_t ngx_redis_is_unsent(const ngx_redis_command_t *cmd);
+
 /* A command of a node's connection is done. */
 
 void ngx_redis_done(ngx_redis_conn_t *conn, ngx_redis_command_t *cmd,
@@ -416,6 +420,11 @@ void ngx_redis_cluster_keep(ngx_redis_cluster_t *cluster,
 
 ngx_int_t ngx_redis_cluster_redirect(ngx_redis_cluster_t *cluster,
     ngx_redis_node_t *node, ngx_redis_command_t *cmd, const ngx_str_t *error);
+
+/* The same for one whose connection was lost. */
+
+ngx_int_t ngx_redis_cluster_spare(ngx_redis_cluster_t *cluster,
+    ngx_redis_command_t *cmd);
 
 /* The map may be old: it is asked for soon. */
 

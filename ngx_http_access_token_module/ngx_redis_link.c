@@ -646,6 +646,17 @@ ngx_redis_link_moved(ngx_redis_conn_t *conn)
 }
 
 
+ngx_uint_t
+ngx_redis_link_tracks(const ngx_redis_t *redis, ngx_uint_t node)
+{
+    ngx_redis_node_t  *at;
+
+    at = redis->nodes[node];
+
+    return at && at->link && at->link->tracked;
+}
+
+
 const ngx_str_t *
 ngx_redis_link_server(const ngx_redis_t *redis, ngx_uint_t node)
 {

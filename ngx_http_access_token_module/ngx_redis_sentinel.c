@@ -181,6 +181,10 @@ ngx_redis_sentinel_cleanup(void *data)
     if (sentinel->next.posted) {
         ngx_delete_posted_event(&sentinel->next);
     }
+
+    if (sentinel->conn.turn.posted) {
+        ngx_delete_posted_event(&sentinel->conn.turn);
+    }
 }
 
 

@@ -277,6 +277,33 @@ is(scalar(@{ $gateway->call(GET => '/api/organizations/moves/groups/dev/'
                  ->{json}{access_tokens} }), 8, 'and what is listed is there');
 
 
+# --- a slot that moves while nothing is trusted -------------------------------
+
+# Links break all the time, so each read needs a fence, whose key is nowhere.
+
+my @fenced = map { $gateway->create('fenced', '') } 1 .. 6;
+my %status;
+
+$slot = Cluster::slot_of_token($fenced[0]{token});
+$from = $cluster->primary_of($slot);
+($to) = grep { $_ != $from } $cluster->primaries;
+$n = 0;
+$cluster->migrate_slot($slot, $to, first => sub { /:t:/ && $n++ % 2 },
+                       between => sub {
+    my ($step) = @_;
+
+    for my $made (@fenced) {
+        $cluster->ask($_, 'CLIENT', 'KILL', 'TYPE', 'pubsub') for $from, $to;
+        push @{ $status{$step} }, status_of(get($made));
+    }
+});
+
+are_all('200', "a slot moves, and no link is up: $_", @{ $status{$_} })
+    for qw(opened moved closed);
+ok(!(grep { !/^(?:200|503)\z/ } @{ $status{half} }),
+   'a slot moves, and no link is up: half, ' . Load::tally(@{ $status{half} }));
+
+
 # --- MOVED refreshes the map once ---------------------------------------------
 
 # How often all nodes were asked for the map, or said MOVED.
@@ -314,6 +341,7 @@ are_all(200, 'twenty at once ask for what has moved',
 are_all(200, 'and sixty one after the other',
         map { status_of(get($_)) } @many[20 .. 79]);
 
+Gateway::becomes(sub { maps() > $maps }, 1);
 $maps = maps() - $maps;
 $moved = moved() - $moved;
 cmp_ok($moved, '>', 0, "$moved are told that it has moved");
@@ -326,7 +354,7 @@ cmp_ok($maps, '<=', 6, 'and not by each of them');
 
 sub connections { return $cluster->connections($_[0]) }
 
-$edge->stop;
+$edge->stop(qr/closed by redis while/);
 
 $gateway->reload for 1, 2;
 @on = ready($gateway, @first);
@@ -343,7 +371,8 @@ ok(Gateway::becomes(sub { my $sum = 0;
 is(scalar(grep { $_ >= 4 } at_each()), 3, 'to each of them');
 
 my $since = time;
-$gateway->stop(qr/no node of the redis cluster takes commands of slot/);
+$gateway->stop(qr/closed by redis while/,
+               qr/no node of the redis cluster takes commands of slot/);
 cmp_ok(time - $since, '<', 2, 'neither links nor timers keep a worker');
 ok(Gateway::becomes(sub { !connections($_) }, 2), 'no connection is left')
     or diag(join "\n", connections($_)) for $cluster->nodes;

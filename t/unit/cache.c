@@ -22,12 +22,10 @@ static void test_found(void);
 static void test_found_again(void);
 static void test_generation(void);
 static void forget_first(void);
-static void claim_first(void);
+static void flush_first(void);
 static void test_epoch(void);
 static void test_age(void);
 static void test_absent(void);
-static void test_claim(void);
-static void test_hear(void);
 
 static ngx_int_t put(uint64_t n, uint64_t number, size_t len);
 static ngx_int_t put_absent(uint64_t n);
@@ -35,6 +33,11 @@ static ngx_int_t find_at(uint64_t n, int64_t now);
 static ngx_int_t find(uint64_t n);
 static void check(uint64_t n, uint64_t number, size_t len);
 static void forget(uint64_t n);
+static void read_stamp(const u_char *id, ngx_access_token_stamp_t *stamp);
+static ngx_uint_t current(const u_char *id,
+    const ngx_access_token_stamp_t *stamp);
+static ngx_int_t put_read(const u_char *id,
+    const ngx_access_token_stamp_t *stamp, const ngx_access_token_t *t);
 static uint32_t bucket_of(uint64_t n);
 
 
@@ -57,8 +60,6 @@ main(void)
     test_epoch();
     test_age();
     test_absent();
-    test_claim();
-    test_hear();
 
     ngx_destroy_pool(pool);
 
@@ -193,15 +194,13 @@ test_generation(void)
 
     tap_test("what was read before a change is not put after it");
 
-    ngx_access_token_cache_stamp(zone, id, &stamp);
-    tap_is(ngx_access_token_cache_current(zone, id, &stamp), 1, "before");
+    read_stamp(id, &stamp);
+    tap_is(current(id, &stamp), 1, "before");
     forget(1);
-    tap_is(ngx_access_token_cache_current(zone, id, &stamp), 0, "after");
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
-           NGX_DECLINED, "a record");
+    tap_is(current(id, &stamp), 0, "after");
+    tap_is(put_read(id, &stamp, &made.t), NGX_DECLINED, "a record");
     tap_is(find(1), NGX_AGAIN, "found");
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, NULL),
-           NGX_DECLINED, "none");
+    tap_is(put_read(id, &stamp, NULL), NGX_DECLINED, "none");
     tap_is(find(1), NGX_AGAIN, "found");
     tap_is(zone->counters->refusals, 2, "refusals");
 
@@ -227,44 +226,37 @@ test_generation(void)
 
     tap_test("a change of another token of the bucket refuses it");
 
-    ngx_access_token_cache_stamp(zone, id, &stamp);
+    read_stamp(id, &stamp);
     forget(other);
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
-           NGX_DECLINED, "put");
+    tap_is(put_read(id, &stamp, &made.t), NGX_DECLINED, "put");
 
     tap_test("a change in another bucket does not");
 
     for (other = 2; bucket_of(other) == bucket_of(1); other++) { /* void */ }
 
-    ngx_access_token_cache_stamp(zone, id, &stamp);
+    read_stamp(id, &stamp);
     forget(other);
-    tap_is(ngx_access_token_cache_current(zone, id, &stamp), 1, "current");
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
-           NGX_OK, "put");
+    tap_is(current(id, &stamp), 1, "current");
+    tap_is(put_read(id, &stamp, &made.t), NGX_OK, "put");
 
     tap_test("nor if the change comes just before it would be put");
 
-    ngx_access_token_cache_stamp(zone, id, &stamp);
+    read_stamp(id, &stamp);
     unit_before_lock = forget_first;
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
-           NGX_DECLINED, "a change");
+    tap_is(put_read(id, &stamp, &made.t), NGX_DECLINED, "a change");
     tap_is(find(1), NGX_AGAIN, "found");
 
-    ngx_access_token_cache_stamp(zone, id, &stamp);
-    unit_before_lock = claim_first;
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
-           NGX_DECLINED, "another Redis");
-    ngx_access_token_cache_claim(zone, UNIT_SOURCE);
+    read_stamp(id, &stamp);
+    unit_before_lock = flush_first;
+    tap_is(put_read(id, &stamp, &made.t), NGX_DECLINED, "a flush");
     tap_is(find(1), NGX_AGAIN, "found");
 
     tap_test("a stamp is good for more than one put");
 
-    ngx_access_token_cache_stamp(zone, id, &stamp);
+    read_stamp(id, &stamp);
 
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
-           NGX_OK, "put");
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, NULL),
-           NGX_OK, "put");
+    tap_is(put_read(id, &stamp, &made.t), NGX_OK, "put");
+    tap_is(put_read(id, &stamp, NULL), NGX_OK, "put");
     end();
 }
 
@@ -277,9 +269,10 @@ forget_first(void)
 
 
 static void
-claim_first(void)
+flush_first(void)
 {
-    ngx_access_token_cache_claim(unit_zone_share(pool, zone), UNIT_SOURCE + 1);
+    ngx_access_token_cache_flush(unit_zone_share(pool, zone), &unit_origin,
+                                 NGX_ACCESS_TOKEN_LINK);
 }
 
 
@@ -302,8 +295,8 @@ test_epoch(void)
         put_absent(n + 100);
     }
 
-    ngx_access_token_cache_stamp(zone, id, &stamp);
-    ngx_access_token_cache_flush(zone, NGX_ACCESS_TOKEN_FLUSH);
+    read_stamp(id, &stamp);
+    ngx_access_token_cache_flush(zone, &unit_origin, NGX_ACCESS_TOKEN_FLUSH);
 
     for (n = 1; n < 50; n++) {
         tap_is(find(n), NGX_AGAIN, "a record");
@@ -314,11 +307,9 @@ test_epoch(void)
 
     tap_test("what was read before a flush is not put after it");
 
-    tap_is(ngx_access_token_cache_current(zone, id, &stamp), 0, "current");
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
-           NGX_DECLINED, "put");
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, NULL),
-           NGX_DECLINED, "put");
+    tap_is(current(id, &stamp), 0, "current");
+    tap_is(put_read(id, &stamp, &made.t), NGX_DECLINED, "put");
+    tap_is(put_read(id, &stamp, NULL), NGX_DECLINED, "put");
 
     tap_test("after a flush all goes on");
 
@@ -428,105 +419,6 @@ test_absent(void)
 }
 
 
-static void
-test_claim(void)
-{
-    u_char                     id[NGX_ACCESS_TOKEN_ID_LEN];
-    unit_made_t                made;
-    ngx_access_token_zone_t   *mine, *other;
-    ngx_access_token_stamp_t   stamp;
-
-    begin();
-    unit_id(id, 1);
-    unit_make(&made, 1, 10);
-
-    mine = zone;
-    other = unit_zone_share(pool, zone);
-
-    tap_test("before a zone is claimed nothing is found or put");
-
-    put(1, 1, 10);
-    put_absent(2);
-    ngx_access_token_cache_hear(zone, 5);
-
-    zone = other;
-    tap_is(find(1), NGX_AGAIN, "a record");
-    tap_is(find(2), NGX_AGAIN, "none");
-    tap_is(put(3, 3, 10), NGX_DECLINED, "put");
-    ngx_access_token_cache_hear(zone, 6);
-    tap_is(ngx_access_token_cache_heard(zone), 5, "heard");
-
-    tap_test("who claims it for the same Redis finds what is there");
-
-    ngx_access_token_cache_claim(other, UNIT_SOURCE);
-    check(1, 1, 10);
-    tap_is(find(2), NGX_DECLINED, "none");
-    tap_is(ngx_access_token_cache_heard(zone), 5, "heard");
-    tap_is(zone->counters->flushes[NGX_ACCESS_TOKEN_SOURCE], 0, "flushes");
-    tap_ok(ngx_memcmp(ngx_access_token_cache_edge(mine),
-                      ngx_access_token_cache_edge(other),
-                      NGX_ACCESS_TOKEN_EDGE_LEN) == 0, "edge");
-
-    tap_test("who claims it for another one finds nothing");
-
-    ngx_access_token_cache_stamp(mine, id, &stamp);
-    ngx_access_token_cache_claim(other, UNIT_SOURCE + 1);
-    tap_is(find(1), NGX_AGAIN, "a record");
-    tap_is(find(2), NGX_AGAIN, "none");
-    tap_is(ngx_access_token_cache_heard(zone), 0, "heard");
-    tap_is(zone->counters->flushes[NGX_ACCESS_TOKEN_SOURCE], 1, "flushes");
-    tap_is(put(4, 4, 10), NGX_OK, "put");
-    tap_is(put_absent(5), NGX_OK, "put");
-    check(4, 4, 10);
-
-    tap_test("from then on the others find and put nothing");
-
-    zone = mine;
-    tap_is(find(4), NGX_AGAIN, "a record of the other Redis");
-    tap_is(find(5), NGX_AGAIN, "none");
-    tap_is(find(1), NGX_AGAIN, "a record of theirs");
-    tap_is(put(6, 6, 10), NGX_DECLINED, "put");
-    tap_is(put_absent(7), NGX_DECLINED, "put");
-    ngx_access_token_cache_hear(mine, 100);
-    tap_is(ngx_access_token_cache_heard(mine), 0, "heard");
-    forget(4);
-    zone = other;
-    tap_is(find(4), NGX_AGAIN, "what they say was changed");
-
-    tap_test("claimed back, it is empty, and what was read before is void");
-
-    put(4, 4, 10);
-    zone = mine;
-    ngx_access_token_cache_claim(mine, UNIT_SOURCE);
-    tap_is(find(1), NGX_AGAIN, "theirs");
-    tap_is(find(4), NGX_AGAIN, "that of the other");
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, NOW, &made.t),
-           NGX_DECLINED, "put");
-    tap_is(put(1, 1, 10), NGX_OK, "put");
-    check(1, 1, 10);
-    end();
-}
-
-
-static void
-test_hear(void)
-{
-    tap_test("until when all is heard only grows");
-
-    begin();
-    tap_is(ngx_access_token_cache_heard(zone), 0, "nobody has said so");
-    ngx_access_token_cache_hear(zone, 1000);
-    tap_is(ngx_access_token_cache_heard(zone), 1000, "said");
-    ngx_access_token_cache_hear(zone, 999);
-    tap_is(ngx_access_token_cache_heard(zone), 1000, "less");
-    ngx_access_token_cache_hear(zone, 1001);
-    tap_is(ngx_access_token_cache_heard(zone), 1001, "more");
-    ngx_access_token_cache_flush(zone, NGX_ACCESS_TOKEN_LINK);
-    tap_is(ngx_access_token_cache_heard(zone), 1001, "after a flush");
-    end();
-}
-
-
 /* --- the cache, with ids and records made of numbers */
 
 static ngx_int_t
@@ -583,6 +475,28 @@ forget(uint64_t n)
 
     unit_id(id, n);
     ngx_access_token_cache_forget(zone, id);
+}
+
+
+static void
+read_stamp(const u_char *id, ngx_access_token_stamp_t *stamp)
+{
+    ngx_access_token_cache_stamp(zone, &unit_origin, id, stamp);
+}
+
+
+static ngx_uint_t
+current(const u_char *id, const ngx_access_token_stamp_t *stamp)
+{
+    return ngx_access_token_cache_current(zone, &unit_origin, id, stamp);
+}
+
+
+static ngx_int_t
+put_read(const u_char *id, const ngx_access_token_stamp_t *stamp,
+    const ngx_access_token_t *t)
+{
+    return ngx_access_token_cache_put(zone, &unit_origin, id, stamp, NOW, t);
 }
 
 

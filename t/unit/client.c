@@ -444,11 +444,11 @@ test_server(void)
 
     ngx_str_set(&unit_conn->server, "id");
     unit_conn->opening = 1;
-    tap_is(ngx_redis_server(redis)->len, 0, "while it opens");
+    tap_is(ngx_redis_server(redis, 0)->len, 0, "while it opens");
 
     unit_conn->opening = 0;
     unit_conn->ready = 1;
-    tap_is(ngx_redis_server(redis)->len, 2, "ready");
+    tap_is(ngx_redis_server(redis, 0)->len, 2, "ready");
 }
 
 
@@ -456,6 +456,7 @@ static void
 create(void)
 {
     static ngx_conf_t        cf;
+    static ngx_array_t       addresses;
     static ngx_redis_conf_t  conf;
 
     if (cf.pool) {
@@ -463,6 +464,7 @@ create(void)
         ngx_destroy_pool(cf.pool);
     }
 
+    conf.addresses = &addresses;
     cf.pool = ngx_create_pool(1024, ngx_cycle->log);
     redis = ngx_redis_create(&cf, &conf);
 

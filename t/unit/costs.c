@@ -178,7 +178,7 @@ test_newest(void)
     moves = zone->header->moves;
     find_at(1, NOW + MAX_AGE * 1000);
     tap_is(zone->header->moves, moves, "too old");
-    ngx_access_token_cache_flush(zone, NGX_ACCESS_TOKEN_FLUSH);
+    ngx_access_token_cache_flush(zone, &unit_origin, NGX_ACCESS_TOKEN_FLUSH);
     find(1);
     tap_is(zone->header->moves, moves, "void");
     end();

@@ -99,12 +99,13 @@ test_scribble(const char *title, void (*scribble)(void))
     }
 
     unit_id(id, 1000);
-    ngx_access_token_cache_stamp(zone, id, &stamp);
-    (void) ngx_access_token_cache_put(zone, id, &stamp, UNIT_NOW, NULL);
+    ngx_access_token_cache_stamp(zone, &unit_origin, id, &stamp);
+    (void) ngx_access_token_cache_put(zone, &unit_origin, id, &stamp,
+                                      UNIT_NOW, NULL);
     ngx_access_token_usage_mark(zone, id, 1000);
 
     unit_id(id, 1);
-    ngx_access_token_cache_stamp(zone, id, &stamp);
+    ngx_access_token_cache_stamp(zone, &unit_origin, id, &stamp);
 
     epoch = zone->header->epoch;
     before = generations();
@@ -143,7 +144,8 @@ test_scribble(const char *title, void (*scribble)(void))
     tap_is(find(1000), NGX_AGAIN, "that there is none");
 
     unit_make(&made, 1, 100);
-    tap_is(ngx_access_token_cache_put(zone, id, &stamp, UNIT_NOW, &made.t),
+    tap_is(ngx_access_token_cache_put(zone, &unit_origin, id, &stamp,
+                                      UNIT_NOW, &made.t),
            NGX_DECLINED, "what was read before");
 
     for (n = 0; n < 1000; n++) {
@@ -152,8 +154,9 @@ test_scribble(const char *title, void (*scribble)(void))
     }
 
     unit_id(id, 1000);
-    ngx_access_token_cache_stamp(zone, id, &stamp);
-    (void) ngx_access_token_cache_put(zone, id, &stamp, UNIT_NOW, NULL);
+    ngx_access_token_cache_stamp(zone, &unit_origin, id, &stamp);
+    (void) ngx_access_token_cache_put(zone, &unit_origin, id, &stamp,
+                                      UNIT_NOW, NULL);
     tap_is(find(1000), NGX_DECLINED, "that there is none, afterwards");
 
     fault = unit_zone_fault(zone);

@@ -46,11 +46,11 @@ static void asked(const char *command);
 static void heard_is(const char *expected, const char *what);
 
 static void hear(const char *what, const ngx_str_t *text);
-static void hear_up(void *data);
-static void hear_changed(void *data, const ngx_str_t *key);
-static void hear_message(void *data, const ngx_str_t *channel,
-    const ngx_str_t *text);
-static void hear_down(void *data);
+static void hear_up(void *data, ngx_uint_t node);
+static void hear_changed(void *data, ngx_uint_t node, const ngx_str_t *key);
+static void hear_message(void *data, ngx_uint_t node,
+    const ngx_str_t *channel, const ngx_str_t *text);
+static void hear_down(void *data, ngx_uint_t node);
 
 
 static const ngx_redis_reply_t  ok = {
@@ -74,7 +74,6 @@ static ngx_redis_reply_t  one = number(1);
 static ngx_redis_reply_t  none = nil;
 
 static ngx_redis_t            *redis;
-static ngx_redis_link_t       *news;
 static ngx_redis_link_conf_t   conf;
 
 static char        heard[HEARD];
@@ -143,12 +142,12 @@ test_order(void)
     tap_is(says(push("subscribe", &channel, &one)), NGX_OK, "second");
     tap_is(says(push("message", &channel, &text)), NGX_OK, "too early");
     heard_is("", "before the last");
-    tap_is(ngx_redis_link_server(news)->len, 0, "server");
+    tap_is(ngx_redis_link_server(redis, 0)->len, 0, "server");
 
     tap_is(says(push("subscribe", &channel, &one)), NGX_OK, "last");
     heard_is("up ", "after the last");
     tap_is(unit_told, 0, "logged");
-    tap_ok(ngx_redis_link_server(news) == &unit_conn->server, "server");
+    tap_ok(ngx_redis_link_server(redis, 0) == &unit_conn->server, "server");
 }
 
 
@@ -203,7 +202,7 @@ test_refused(void)
 
         tap_is(says(n < 2 ? &loading : &refusal), NGX_ERROR, "taken");
         tap_is(unit_fault, NGX_REDIS_LOADING, "fault");
-        tap_ok(unit_timer != NULL, "it comes back");
+        tap_ok(unit_timer() != NULL, "it comes back");
         heard_is("", "nothing");
     }
 }
@@ -268,13 +267,13 @@ test_reset(void)
     tap_test("a reset closes the link later, and that once");
 
     create();
-    ngx_redis_link_reset(news, "before the start");
+    ngx_redis_link_reset(redis, 0, "before the start");
     unit_run_posted();
     heard_is("", "nothing");
 
     go_up();
-    ngx_redis_link_reset(news, "doubt");
-    ngx_redis_link_reset(news, "doubt");
+    ngx_redis_link_reset(redis, 0, "doubt");
+    ngx_redis_link_reset(redis, 0, "doubt");
     heard_is("up ", "from inside the call");
 
     tap_is(tells(&channel, &text), NGX_OK, "message");
@@ -284,7 +283,7 @@ test_reset(void)
     heard_is("up down ", "later");
     tap_is(unit_fault, NGX_REDIS_RESET, "fault");
 
-    ngx_redis_link_reset(news, "while it is down");
+    ngx_redis_link_reset(redis, 0, "while it is down");
     unit_run_posted();
     heard_is("up down ", "nothing");
 
@@ -296,7 +295,7 @@ test_reset(void)
 
     tap_test("a link that breaks after a reset is down once");
 
-    ngx_redis_link_reset(news, "doubt");
+    ngx_redis_link_reset(redis, 0, "doubt");
     ngx_redis_conn_fail(unit_conn, NGX_REDIS_CLOSED, 0, "closed");
     unit_run_posted();
     heard_is("up down up a text down ", "once");
@@ -382,16 +381,16 @@ test_exit(void)
 
     create();
     go_up();
-    tap_ok(unit_timer == NULL, "no timer while it is up");
+    tap_ok(unit_timer() == NULL, "no timer while it is up");
 
     ngx_exiting = 1;
     ngx_redis_conn_fail(unit_conn, NGX_REDIS_SHUTDOWN, 0, "exit");
     heard_is("up down ", "down");
-    tap_ok(unit_timer == NULL, "no timer");
+    tap_ok(unit_timer() == NULL, "no timer");
     ngx_exiting = 0;
 
     create();
-    tap_ok(unit_timer->cancelable, "a worker need not wait for the timer");
+    tap_ok(unit_timer()->cancelable, "a worker need not wait for the timer");
 
     ngx_exiting = 1;
     unit_run_timer();
@@ -414,10 +413,10 @@ test_same_address(void)
     sin.sin_family = AF_INET;
     sin.sin_port = htons(6379);
 
-    redis->conn.ready = 1;
-    redis->conn.peer.sockaddr = (struct sockaddr *) &sin;
-    redis->conn.peer.socklen = sizeof(struct sockaddr_in);
-    redis->conn.peer.name = &name;
+    redis->nodes[0]->conn.ready = 1;
+    redis->nodes[0]->conn.peer.sockaddr = (struct sockaddr *) &sin;
+    redis->nodes[0]->conn.peer.socklen = sizeof(struct sockaddr_in);
+    redis->nodes[0]->conn.peer.name = &name;
 
     connect_to();
 
@@ -435,23 +434,20 @@ static void
 create(void)
 {
     static ngx_conf_t        cf;
+    static ngx_array_t       addresses;
     static ngx_redis_conf_t  redis_conf;
     static ngx_str_t         channels[] = { ngx_string("a"), ngx_string("b") };
 
     if (cf.pool) {
-
-        if (unit_conn->pool) {
-            ngx_destroy_pool(unit_conn->pool);
-        }
-
         ngx_destroy_pool(cf.pool);
     }
 
+    redis_conf.addresses = &addresses;
+
     cf.pool = ngx_create_pool(1024, ngx_cycle->log);
     redis = ngx_redis_create(&cf, &redis_conf);
-    news = ngx_redis_link_create(&cf, redis, &conf);
 
-    tap_ok(news != NULL, "a link");
+    tap_is(ngx_redis_listen(&cf, redis, &conf), NGX_OK, "a link");
 
     ngx_str_set(&conf.prefix, "at:");
     conf.channels = channels;
@@ -462,7 +458,6 @@ create(void)
     conf.down = hear_down;
 
     ngx_current_msec = NOW;
-    unit_timer = NULL;
     unit_opened = 0;
     unit_told = 0;
     unit_fault = NGX_REDIS_INTERNAL;
@@ -470,7 +465,7 @@ create(void)
     words = 0;
     reset_at = 0;
 
-    ngx_redis_link_start(news);
+    ngx_redis_start(redis);
 }
 
 
@@ -551,27 +546,28 @@ hear(const char *what, const ngx_str_t *text)
     }
 
     if (++words == reset_at) {
-        ngx_redis_link_reset(news, "from within");
+        ngx_redis_link_reset(redis, 0, "from within");
     }
 }
 
 
 static void
-hear_up(void *data)
+hear_up(void *data, ngx_uint_t node)
 {
     hear("up", NULL);
 }
 
 
 static void
-hear_changed(void *data, const ngx_str_t *key)
+hear_changed(void *data, ngx_uint_t node, const ngx_str_t *key)
 {
     hear(key ? "" : "all", key);
 }
 
 
 static void
-hear_message(void *data, const ngx_str_t *channel, const ngx_str_t *text)
+hear_message(void *data, ngx_uint_t node, const ngx_str_t *channel,
+    const ngx_str_t *text)
 {
     hear("", channel);
     hear("", text);
@@ -579,7 +575,7 @@ hear_message(void *data, const ngx_str_t *channel, const ngx_str_t *text)
 
 
 static void
-hear_down(void *data)
+hear_down(void *data, ngx_uint_t node)
 {
     hear("down", NULL);
 }

@@ -436,7 +436,8 @@ test_lock(void)
 static void
 test_shared(void)
 {
-    ngx_access_token_zone_t  *other;
+    ngx_access_token_zone_t    *other;
+    ngx_access_token_origin_t   another;
 
     tap_test("workers share it, and those after a reload");
 
@@ -445,9 +446,9 @@ test_shared(void)
     keep(1, V, REVOKED, NOW);
     zone = other;
     tap_is(check(1, 1), NGX_DONE, "check");
-    ngx_access_token_cache_flush(zone, NGX_ACCESS_TOKEN_FLUSH);
+    ngx_access_token_cache_flush(zone, &unit_origin, NGX_ACCESS_TOKEN_FLUSH);
     tap_is(check(1, 1), NGX_DONE, "after a flush");
-    ngx_access_token_cache_claim(zone, UNIT_SOURCE + 1);
+    (void) ngx_access_token_cache_claim(zone, UNIT_SOURCE + 1, &another);
     tap_is(check(1, 1), NGX_DONE, "at another server");
     finish();
 }

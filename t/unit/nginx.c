@@ -99,6 +99,10 @@ ngx_create_pool(size_t size, ngx_log_t *log)
 {
     unit_pool_t  *pool;
 
+    if (unit_alloc_left && --unit_alloc_left == 0) {
+        return NULL;
+    }
+
     pool = calloc(1, sizeof(unit_pool_t));
     if (pool == NULL) {
         abort();
@@ -111,8 +115,15 @@ ngx_create_pool(size_t size, ngx_log_t *log)
 void
 ngx_destroy_pool(ngx_pool_t *pool)
 {
-    size_t         i;
-    unit_block_t  *block, *next;
+    size_t               i;
+    unit_block_t        *block, *next;
+    ngx_pool_cleanup_t  *cln;
+
+    for (cln = pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler) {
+            cln->handler(cln->data);
+        }
+    }
 
     for (block = ((unit_pool_t *) pool)->blocks; block; block = next) {
         next = block->next;
@@ -173,6 +184,10 @@ ngx_palloc(ngx_pool_t *pool, size_t size)
 void *
 ngx_alloc(size_t size, ngx_log_t *log)
 {
+    if (unit_alloc_left && --unit_alloc_left == 0) {
+        return NULL;
+    }
+
     return malloc(size);
 }
 
@@ -233,6 +248,47 @@ ngx_array_push(ngx_array_t *a)
     }
 
     return (u_char *) a->elts + a->size * a->nelts++;
+}
+
+
+u_char *
+ngx_pstrdup(ngx_pool_t *pool, ngx_str_t *src)
+{
+    u_char  *dst;
+
+    dst = ngx_pnalloc(pool, src->len);
+
+    if (dst) {
+        ngx_memcpy(dst, src->data, src->len);
+    }
+
+    return dst;
+}
+
+
+ngx_int_t
+ngx_atoi(u_char *line, size_t n)
+{
+    ngx_int_t  value, cutoff;
+
+    cutoff = NGX_MAX_INT_T_VALUE / 10;
+
+    if (n == 0) {
+        return NGX_ERROR;
+    }
+
+    for (value = 0; n--; line++) {
+
+        if (*line < '0' || *line > '9' || value > cutoff
+            || (value == cutoff && *line - '0' > NGX_MAX_INT_T_VALUE % 10))
+        {
+            return NGX_ERROR;
+        }
+
+        value = value * 10 + (*line - '0');
+    }
+
+    return value;
 }
 
 

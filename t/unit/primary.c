@@ -281,9 +281,9 @@ test_exit(void)
     waits(&place);
     is_told(&place, "a");
     ngx_redis_primary_doubt(primary);
-    unit_timer = NULL;
+    unit_run_timer();
     ngx_redis_conn_fail(unit_conn, NGX_REDIS_SHUTDOWN, 0, "exit");
-    tap_ok(unit_timer == NULL, "no timer");
+    tap_ok(unit_timer() == NULL, "no timer");
     ngx_exiting = 0;
 
     tap_test("and who waits then is told that too, or fails");

@@ -86,7 +86,7 @@ test_answer(void)
     is_told(&place, "a.example");
     is_told(&link_place, "a.example");
     tap_is(unit_opened, 1, "asked once");
-    tap_ok(unit_timer != NULL && unit_timer->cancelable, "a check will come");
+    tap_ok(unit_timer() && unit_timer()->cancelable, "a check will come");
 
     tap_is(subscribed(), NGX_OK, "subscribed");
     tap_is(unit_conn->ready, 1, "it listens");
@@ -241,7 +241,7 @@ test_no_news(void)
         tap_is(tells(texts[i]), NGX_ERROR, texts[i]);
         tap_is(unit_fault, NGX_REDIS_PROTOCOL, "fault");
         tap_is(unit_left, 0, "left");
-        tap_ok(unit_timer != NULL, "it is asked anew");
+        tap_ok(unit_timer() != NULL, "it is asked anew");
     }
 
     tap_test("nor is an answer that nobody has asked for");
@@ -289,7 +289,7 @@ test_all_fail(void)
     tap_is(unit_opened, 3, "asked");
     tap_is(losses, 2, "both have failed");
     tap_is(unit_fault, NGX_REDIS_UNTOLD, "fault");
-    tap_ok(unit_timer != NULL, "they are asked again, later");
+    tap_ok(unit_timer() != NULL, "they are asked again, later");
 
     waits(&place);
     connected();

@@ -69,6 +69,10 @@ create(ngx_uint_t sentinels)
         ngx_redis_place_free(&place);
         ngx_redis_place_free(&link_place);
         ngx_destroy_pool(cf.pool);
+
+        tap_ok(unit_timer() == NULL, "a timer is left behind");
+        tap_ok(ngx_queue_empty(&ngx_posted_events),
+               "an event is left behind");
     }
 
     cf.pool = ngx_create_pool(1024, ngx_cycle->log);
@@ -98,7 +102,6 @@ create(ngx_uint_t sentinels)
     link_place.conn = &link_conn;
 
     ngx_current_msec = NOW;
-    unit_timer = NULL;
     unit_opened = 0;
     unit_told = 0;
     unit_left = 0;

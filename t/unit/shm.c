@@ -39,6 +39,8 @@ static uint64_t unit_mix(uint64_t *state);
 ngx_uint_t  unit_locks;
 void      (*unit_before_lock)(void);
 
+ngx_access_token_origin_t  unit_origin;
+
 ngx_pid_t   ngx_pid;
 ngx_uint_t  ngx_pagesize = 4096;
 ngx_uint_t  ngx_worker;
@@ -187,7 +189,7 @@ unit_zone(ngx_pool_t *pool, size_t size, ngx_msec_t max_age,
     }
 
     ngx_access_token_zone_start(zone);
-    ngx_access_token_cache_claim(zone, UNIT_SOURCE);
+    (void) ngx_access_token_cache_claim(zone, UNIT_SOURCE, &unit_origin);
 
     return zone;
 }
@@ -613,9 +615,10 @@ unit_put(ngx_access_token_zone_t *zone, uint64_t n, uint64_t number,
 
     unit_id(id, n);
     unit_make(&made, number, len);
-    ngx_access_token_cache_stamp(zone, id, &stamp);
+    ngx_access_token_cache_stamp(zone, &unit_origin, id, &stamp);
 
-    return ngx_access_token_cache_put(zone, id, &stamp, UNIT_NOW, &made.t);
+    return ngx_access_token_cache_put(zone, &unit_origin, id, &stamp, UNIT_NOW,
+                                      &made.t);
 }
 
 
@@ -626,9 +629,10 @@ unit_put_absent(ngx_access_token_zone_t *zone, uint64_t n)
     ngx_access_token_stamp_t   stamp;
 
     unit_id(id, n);
-    ngx_access_token_cache_stamp(zone, id, &stamp);
+    ngx_access_token_cache_stamp(zone, &unit_origin, id, &stamp);
 
-    return ngx_access_token_cache_put(zone, id, &stamp, UNIT_NOW, NULL);
+    return ngx_access_token_cache_put(zone, &unit_origin, id, &stamp, UNIT_NOW,
+                                      NULL);
 }
 
 
@@ -640,7 +644,7 @@ unit_find(ngx_access_token_zone_t *zone, uint64_t n, int64_t now,
 
     unit_id(id, n);
 
-    return ngx_access_token_cache_find(zone, id, now, pool, t);
+    return ngx_access_token_cache_find(zone, &unit_origin, id, now, pool, t);
 }
 
 

@@ -33,6 +33,10 @@ ngx_access_token_zone_t *unit_zone_share(ngx_pool_t *pool,
     ngx_access_token_zone_t *zone);
 void unit_zone_free(ngx_access_token_zone_t *zone);
 
+/* Whose entries the functions below put and find: as unit_zone() claimed it. */
+
+extern ngx_access_token_origin_t  unit_origin;
+
 extern ngx_uint_t  unit_locks;      /* taken by this process */
 
 /* Called once, when the lock is to be taken: as if another one came first. */

@@ -23,6 +23,7 @@ typedef struct {
     uint64_t          n;            /* of its id */
     uint64_t          number;
     size_t            len;
+    uint32_t          epoch;
     int64_t           sent;
     uint32_t          used;
 } entry_t;
@@ -297,7 +298,8 @@ test_places(void)
 
         ngx_memset(&zone->slots[zone->nslots], 1, NGX_ACCESS_TOKEN_SLOT);
 
-        tap_is(zone->header->epoch, 2, "epoch, of the first claim");
+        tap_is(zone->header->epoch, 1, "epoch, of the first claim");
+        tap_is(zone->header->servers[0].epoch, 1, "the same, of its server");
         tap_ok(zone->header->seed != 0, "no seed");
 
         for (i = 0; i < NGX_ACCESS_TOKEN_EDGE_LEN; i++) {
@@ -370,11 +372,13 @@ put(uint64_t n, uint64_t number, size_t len)
     entry.len = len;
     entry.sent = (int64_t) number * 1000003;
     entry.used = number * 17;
+    entry.epoch = number * 13 + 5;
 
     ngx_access_token_zone_lock(zone);
     ngx_access_token_slots_put_locked(zone, id,
                                       ngx_access_token_zone_hash(zone, id),
-                                      entry.sent, entry.used, &made.t);
+                                      entry.epoch, entry.sent, entry.used,
+                                      &made.t);
     ngx_access_token_zone_unlock(zone);
 
     for (i = unit_made_slots(len); i; i--) {
@@ -531,7 +535,7 @@ compare_entry(const entry_t *entry)
     }
 
     tap_ok(slot->sent == entry->sent && slot->used == entry->used
-           && slot->epoch == zone->header->epoch
+           && slot->epoch == entry->epoch
            && slot->expires == made.t.expires
            && slot->previous_until == made.t.previous_until
            && slot->version == made.t.version && slot->admin == made.t.admin

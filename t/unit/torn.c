@@ -254,7 +254,7 @@ read_records(ngx_uint_t reader)
     unit_id(id, n);
 
     p = ngx_create_pool(0, NULL);
-    rc = ngx_access_token_cache_find(zone, id, NOW, p, &t);
+    rc = ngx_access_token_cache_find(zone, &unit_origin, id, NOW, p, &t);
 
     if (rc == NGX_OK) {
         (void) ngx_atomic_fetch_add(&results->found, 1);
@@ -310,7 +310,9 @@ read_newer(ngx_uint_t reader)
     p = ngx_create_pool(0, NULL);
     newest = __atomic_load_n(&results->newest[n], __ATOMIC_ACQUIRE);
 
-    if (ngx_access_token_cache_find(zone, id, NOW, p, &t) == NGX_OK) {
+    if (ngx_access_token_cache_find(zone, &unit_origin, id, NOW, p, &t)
+        == NGX_OK)
+    {
         (void) ngx_atomic_fetch_add(&results->found, 1);
 
         if (t->version / IDS < newest) {
@@ -340,7 +342,8 @@ read_absents(ngx_uint_t reader)
 
     i = round++ % 4;
 
-    if (ngx_access_token_cache_find(zone, ids[i < 2 ? i : 2], NOW, pool, &t)
+    if (ngx_access_token_cache_find(zone, &unit_origin, ids[i < 2 ? i : 2],
+                                    NOW, pool, &t)
         == NGX_DECLINED)
     {
         (void) ngx_atomic_fetch_add(i < 2 ? &results->found : &results->torn,
@@ -354,8 +357,8 @@ put(const u_char *id, const ngx_access_token_t *t)
 {
     ngx_access_token_stamp_t  stamp;
 
-    ngx_access_token_cache_stamp(zone, id, &stamp);
-    (void) ngx_access_token_cache_put(zone, id, &stamp, NOW, t);
+    ngx_access_token_cache_stamp(zone, &unit_origin, id, &stamp);
+    (void) ngx_access_token_cache_put(zone, &unit_origin, id, &stamp, NOW, t);
 }
 
 

@@ -3,8 +3,9 @@
  * Copyright (C) the ngx_http_access_token_module authors
  *
  * What the unit tests share: nginx.c stands for nginx, openssl.c comes before
- * OpenSSL, fields.c has a record in Redis fields, texts.c has its texts, conn.c
- * stands for the connection to Redis.  For the zone, see shm.h.
+ * OpenSSL, fields.c has a record in Redis fields, texts.c has its texts,
+ * keyslots.c what Redis says of keys, conn.c stands for connections to Redis.
+ * For the zone, see shm.h.
  */
 
 
@@ -148,28 +149,71 @@ ngx_int_t unit_check_text(ngx_access_token_t *t, u_char field);
 size_t unit_encode(u_char *p, uint32_t c);
 
 
+/* --- keyslots.c */
+
+typedef struct {
+    ngx_str_t     key;
+    ngx_uint_t    slot;
+} unit_key_t;
+
+typedef struct {
+    char          tag[NGX_ACCESS_TOKEN_TAG_LEN + 1];
+    ngx_uint_t    slot;
+} unit_tag_t;
+
+extern const unit_key_t  unit_keys[];
+extern const ngx_uint_t  unit_nkeys;
+extern const unit_tag_t  unit_tags[];
+extern const ngx_uint_t  unit_ntags;
+
+
 /* --- conn.c */
 
-extern ngx_redis_conn_t  *unit_conn;        /* of the last one created */
-extern ngx_uint_t         unit_told;        /* faults that were to be logged */
-extern ngx_uint_t         unit_opened;      /* how often a connection was */
-extern ngx_uint_t         unit_fault;       /* the last one */
-extern ngx_event_t       *unit_timer;       /* that is set, or NULL */
-extern ngx_uint_t         unit_left;        /* connections, to a primary */
+extern ngx_redis_conn_t   *unit_conn;       /* of the last one created */
+extern ngx_uint_t          unit_told;       /* faults that were to be logged */
+extern ngx_uint_t          unit_opened;     /* how often a connection was */
+extern ngx_uint_t          unit_fault;      /* the last one */
+extern ngx_uint_t          unit_left;       /* connections, to a primary */
 extern ngx_redis_place_t  *unit_found;      /* the last one that was told */
 
-/* Answers the command that waits longest; how many bytes it has. */
+/*
+ * The connection that is open, or being opened, to "host:port"; listens: that
+ * of a link.  NULL: there is none.
+ */
 
+ngx_redis_conn_t *unit_conn_to(const char *name, ngx_uint_t listens);
+
+/* All of them, in any order; NULL: there is none of that number. */
+
+#define UNIT_CONNS  256
+
+ngx_redis_conn_t *unit_conn_at(ngx_uint_t n);
+
+/* The command that waits longest for its answer, or NULL. */
+
+ngx_redis_command_t *unit_first(const ngx_redis_conn_t *conn);
+
+/* Answers that one; how many bytes it has.  Without "on", unit_conn. */
+
+size_t unit_answer_on(ngx_redis_conn_t *conn, const ngx_redis_reply_t *reply);
 size_t unit_answer(const ngx_redis_reply_t *reply);
 
 /* The connection fails, and with it all that wait. */
 
 void unit_fail_conn(void);
 
-/* Events but the connection's own; and the timer, which makes it that late. */
+/* The timer that is the next to fire, or NULL. */
+
+ngx_event_t *unit_timer(void);
+
+/*
+ * Runs all posted events; the next timer, which makes it that late; both, for
+ * so many milliseconds.
+ */
 
 void unit_run_posted(void);
 ngx_msec_t unit_run_timer(void);
+void unit_wait(ngx_msec_t time);
 
 
 #endif /* _UNIT_H_INCLUDED_ */

@@ -365,7 +365,7 @@ ngx_redis_send(ngx_redis_t *redis, const ngx_str_t *key, const ngx_str_t *argv,
 
 
 ngx_uint_t
-ngx_redis_connection(ngx_redis_t *redis)
+ngx_redis_connection(const ngx_redis_t *redis)
 {
     return connection;
 }
