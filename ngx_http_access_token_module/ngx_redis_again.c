@@ -90,7 +90,7 @@ ngx_redis_cluster_redirect(ngx_redis_cluster_t *cluster,
     /* two nodes that disagree for a moment: it waits for them a little */
 
     if (cmd->tries == NGX_REDIS_TRIES) {
-        cmd->tries = 0;
+        cmd->tries--;
         ngx_redis_cluster_keep(cluster, cmd);
         return NGX_OK;
     }
