@@ -38,6 +38,7 @@ my %label = (
     "${prefix}cache_lookups_total"  => 'result',
     "${prefix}cache_flushes_total"  => 'cause',
     "${prefix}lease_seconds"        => 'worker',
+    "${prefix}redis_lacks_total"    => 'feature',
 );
 
 sub of_json {
