@@ -7,7 +7,10 @@
  * took effect at some moment from start to end; a refused one (404, 409) found
  * the token in a state that it fits, at some such moment; an unknown one (503,
  * no answer) took effect at some moment from start until `settle` after end,
- * or never.  Changes overlap, so at each moment the token is in one of several
+ * or never.  Where a failover may come ("undo", at some moment from start to
+ * end, or not), all that was not confirmed until then may be undone by it, but
+ * for what lies before a change that is confirmed: that is kept, and so is all
+ * before it.  Changes overlap, so at each moment the token is in one of several
  * possible states.  timeline() finds them all: it puts the changes in every
  * order that their intervals and answers allow.  If there is none, an answer
  * of the API was wrong.
@@ -104,33 +107,54 @@ function after(state, c, slack) {
   return made(state, c, slack);
 }
 
-const key = (state, mask) => `${mask} ${state.exists} ${state.revoked} `
-  + `${state.expires} ${state.secret} ${state.previous} ${state.untilLeast} `
-  + `${state.untilMost}`;
+const name = (state) => `${state.exists} ${state.revoked} ${state.expires} `
+  + `${state.secret} ${state.previous} ${state.untilLeast} ${state.untilMost}`;
 
 /*
- * A configuration is a state and which of the pending changes led to it.  Adds
- * all that follow by making more of the pending ones.
+ * A configuration is a state, what it is without all that can be undone, and
+ * which of the pending changes led to it.
  */
 
-function close(configurations, pending, slack) {
+const key = ({ state, kept, mask }) => (kept === state
+  ? `${mask} ${name(state)}` : `${mask} ${name(state)} ${name(kept)}`);
+
+/* What follows from a configuration by one more change; null: nothing does. */
+
+function step({ state, kept, mask }, c, rules) {
+  if (c.kind === 'undo') {
+    return { state: kept, kept, mask: mask | c.bit };
+  }
+
+  const next = after(state, c, rules.slack);
+
+  if (!next) {
+    return null;
+  }
+
+  const lasts = c.outcome === 'confirmed'
+                || (c.outcome === 'unknown' && !rules.undone)
+                || (c.outcome === 'refused' && kept === state);
+
+  return { state: next, kept: lasts ? next : kept, mask: mask | c.bit };
+}
+
+/* Adds all that follow by making more of the pending changes. */
+
+function close(configurations, pending, rules) {
   const all = new Map(configurations);
   const open = [...all.values()];
 
   while (open.length) {
-    const { state, mask } = open.pop();
+    const configuration = open.pop();
 
     for (const c of pending) {
-      if (mask & c.bit) {
+      if (configuration.mask & c.bit) {
         continue;
       }
-      const next = after(state, c, slack);
-      if (next) {
-        const k = key(next, mask | c.bit);
-        if (!all.has(k)) {
-          all.set(k, { state: next, mask: mask | c.bit });
-          open.push(all.get(k));
-        }
+      const next = step(configuration, c, rules);
+      if (next && !all.has(key(next))) {
+        all.set(key(next), next);
+        open.push(next);
       }
     }
     if (all.size > LIMIT) {
@@ -148,13 +172,16 @@ function close(configurations, pending, slack) {
  */
 
 function timeline(changes, rules) {
-  const { settle, slack } = rules;
   const events = [];
+
+  /* only then is it of interest what is kept */
+  rules = { ...rules, undone: changes.some(({ kind }) => kind === 'undo') };
 
   for (const change of changes) {
     const c = { ...change, change };
 
-    c.latest = c.end + (c.outcome === 'unknown' ? settle : 0);
+    c.latest = c.end
+      + (c.outcome === 'unknown' && c.kind !== 'undo' ? rules.settle : 0);
     events.push({ at: c.start, starts: true, c });
     events.push({ at: c.latest, starts: false, c });
   }
@@ -163,7 +190,8 @@ function timeline(changes, rules) {
   const segments = [];
   const pending = new Set();
   let free = [];
-  let configurations = new Map([[key(absent, 0), { state: absent, mask: 0 }]]);
+  let configurations = configurationsOf([{
+    state: absent, kept: absent, mask: 0 }]);
   let from = -Infinity;
 
   for (let bit = 30; bit >= 0; bit--) {
@@ -180,20 +208,17 @@ function timeline(changes, rules) {
       }
       c.bit = free.pop();
       pending.add(c);
-      configurations = close(configurations, pending, slack);
+      configurations = close(configurations, pending, rules);
       if (!configurations) {
         return { segments, unjudged: true };
       }
       continue;
     }
 
-    const left = new Map();
+    const left = configurationsOf([...configurations.values()]
+      .filter(({ mask }) => c.outcome === 'unknown' || mask & c.bit)
+      .map(({ state, kept, mask }) => ({ state, kept, mask: mask & ~c.bit })));
 
-    for (const { state, mask } of configurations.values()) {
-      if (c.outcome === 'unknown' || mask & c.bit) {
-        left.set(key(state, mask & ~c.bit), { state, mask: mask & ~c.bit });
-      }
-    }
     pending.delete(c);
     free.push(c.bit);
     configurations = left;
@@ -207,11 +232,13 @@ function timeline(changes, rules) {
   return { segments };
 }
 
+const configurationsOf = (list) => new Map(list.map((c) => [key(c), c]));
+
 function statesOf(configurations) {
   const states = new Map();
 
   for (const { state } of configurations.values()) {
-    states.set(key(state, 0), state);
+    states.set(name(state), state);
   }
   return [...states.values()];
 }

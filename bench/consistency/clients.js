@@ -8,11 +8,11 @@
 
 const { now, sleep } = require('./time.js');
 const { Connection, Pool } = require('./http.js');
-const { EDGES } = require('./servers.js');
+const { EDGES } = require('./doors.js');
 const { NOBODY } = require('./checker.js');
 
-const ORGANIZATIONS = ['acme', 'umbrella', 'initech', 'globex'];
 const RECENT = 3000;        /* ms that a changed token is of interest */
+const UNCLEAR = 4;          /* unanswered changes, and a token is left */
 const AFTERLIFE = 2500;     /* ms that a token is read after its last change */
 
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -129,9 +129,11 @@ class Clients {
     return this.only || edge;
   }
 
+  /* 202: it was made, and no replica is known to have it. */
   outcome(status) {
     switch (status) {
       case 200: case 201: case 204: return 'confirmed';
+      case 202: return 'unknown';
       case 404: case 409: return 'refused';
       case 503: case 0: return 'unknown';
       default: return 'odd';
@@ -140,11 +142,12 @@ class Clients {
 
   /*
    * A new token, or null; seconds: how long it is good.  The gateway takes
-   * whole seconds.
+   * whole seconds.  within: an organization.
    */
-  async create(wanted, random, seconds = 86400) {
+  async create(wanted, random, seconds = 86400, within = null) {
     const edge = await this.enter(wanted);
-    const organization = random.pick(ORGANIZATIONS);
+    const organization = within
+      || random.pick(this.servers.topology.organizations);
     const owner = random.chance(0.5) ? organization
       : `${organization}/groups/${random.pick(['dev', 'ops'])}`;
     const expires = Math.ceil(now() / 1000 + seconds) * 1000;
@@ -236,7 +239,9 @@ class Clients {
     const answer = await this.api(edge, method, path, body);
 
     this.end(change, answer);
-    if (kind === 'rotate' && change.outcome === 'confirmed') {
+    if (kind === 'rotate' && (change.outcome === 'confirmed'
+                              || change.status === 202))
+    {
       change.secret = token.secrets.push(JSON.parse(answer.body).token) - 1;
     }
     this.world.change(token, change);
@@ -252,10 +257,9 @@ class Clients {
   }
 
   /* No more changes; readers go on for a while. */
-  retire(token) {
+  retire(token, ms = this.world.rules.lease + AFTERLIFE) {
     this.touch(token);
-    setTimeout(() => { token.done = true; },
-               this.world.rules.lease + AFTERLIFE);
+    setTimeout(() => { token.done = true; }, ms);
   }
 
   async life(number) {
@@ -277,12 +281,19 @@ class Clients {
       {
         await sleep(this.pauseOf(random));
         const kinds = await this.step(token, random);
-        if (kinds.includes('delete') && random.chance(0.8)) {
+        if ((kinds.includes('delete') && random.chance(0.8))
+            || this.unclear(token))
+        {
           break;
         }
       }
       this.retire(token);
     }
+  }
+
+  /* So much is unknown of it that hardly any answer could be wrong. */
+  unclear({ changes }) {
+    return changes.filter((c) => c.outcome === 'unknown').length >= UNCLEAR;
   }
 
   /* Short ones make races; only after a lease are verdicts certain. */
@@ -416,10 +427,10 @@ class Clients {
   /* --- for faults ------------------------------------------------------- */
 
   /* New tokens that this edge has in its cache. */
-  async prepare(edge, count, random) {
+  async prepare(edge, count, random, within) {
     const other = EDGES.find((e) => e !== edge);
     const made = await Promise.all(Array.from({ length: count },
-      () => this.create(other, random)));
+      () => this.create(other, random, undefined, within)));
     const tokens = made.filter(Boolean);
 
     for (let i = 0; i < 2; i++) {
@@ -442,14 +453,14 @@ class Clients {
   }
 
   /* They become bad, which this edge hears by its link alone. */
-  async strike(edge, tokens, random) {
+  async strike(edge, tokens, random, linger) {
     const other = EDGES.find((e) => e !== edge);
 
     await Promise.all(tokens.map(async (token) => {
       token.struck = edge;
       await this.change(token, random.pick(['revoke', 'revoke', 'delete',
                                             'rotate']), other);
-      this.retire(token);
+      this.retire(token, linger);
     }));
   }
 }

@@ -18,7 +18,7 @@ class Delays {
 
   /* From when on the edge is not well any more; -Infinity: it was not. */
   wellUntil(edge, from) {
-    const { recovery } = this.world.rules;
+    const { reads: recovery } = this.world.rules.recovery;
     let until = Infinity;
 
     for (const f of this.world.faults) {

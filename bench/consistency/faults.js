@@ -2,16 +2,19 @@
 
 /*
  * What goes wrong.  Each kind is a function that does it to an edge, or to
- * Redis, and returns when it is mended; what it may cost is its `effects`:
+ * the servers of the topology, and returns when it is mended; what it may cost
+ * is its `effects`:
  *
  *     unavailable   the answer may be 503
  *     lost          a request may get no answer
  *     closed        a connection may be closed between two requests
+ *     slow          Redis may be late to answer us, too
  *
- * Two tracks run beside each other, one of faults at an edge and one of faults
- * of Redis, so that they meet.  Each deals its kinds like cards: all of them
- * come before one comes again, and one that was in vain, for it met no
- * connection, comes once more.
+ * Two tracks run beside each other, one of faults at an edge, which are here,
+ * and one of faults of servers, which are in topologies/, so that they meet.
+ * Each deals its kinds like cards: all of them come before one comes again,
+ * and one that was in vain, for it met no connection, comes once more.  A run
+ * lasts until all have come once.
  *
  * The faults of an edge strike: they make tokens that the edge has cached, and
  * have them revoked, deleted or rotated by way of the other edge just when it
@@ -19,13 +22,18 @@
  */
 
 const { now, sleep } = require('./time.js');
-const { EDGES } = require('./servers.js');
+const { EDGES } = require('./doors.js');
+const { TOPOLOGIES } = require('./servers.js');
 
 const TOKENS = 5;       /* of a strike */
+const LINGER = 10000;   /* ms that these are read after it, if nobody hears */
 
 class Faults {
   constructor(servers, world, clients, random, settings) {
     this.servers = servers;
+    this.topology = servers.topology;
+    this.doors = servers.doors;
+    this.ofServers = TOPOLOGIES[settings.topology].faults;
     this.world = world;
     this.clients = clients;
     this.random = random;
@@ -39,7 +47,7 @@ class Faults {
   run(kinds) {
     return Promise.all([
       this.track('edge', kinds.filter((k) => ofEdge[k])),
-      this.track('redis', kinds.filter((k) => ofRedis[k])),
+      this.track('redis', kinds.filter((k) => this.ofServers[k])),
     ]);
   }
 
@@ -56,15 +64,15 @@ class Faults {
     }
     await this.wait(random.between(500, 1000));
 
-    while (!this.over) {
+    for (let round = 0; round === 0 || !this.over; round++) {
       const deck = random.shuffle(kinds);
 
-      for (let i = 0; i < deck.length && !this.over; i++) {
+      for (let i = 0; i < deck.length && (round === 0 || !this.over); i++) {
         const kind = deck[i];
         const came = this.came(kind);
 
-        await (ofEdge[kind] || ofRedis[kind]).call(this, random.pick(EDGES),
-                                                   random);
+        await (ofEdge[kind] || this.ofServers[kind]).call(
+          this, random.pick(EDGES), random);
         if (this.came(kind) === came && deck.length < 2 * kinds.length) {
           deck.push(kind);
         }
@@ -96,9 +104,47 @@ class Faults {
     }
   }
 
+  /* Around a failover: what is not confirmed may be made and then undone. */
+  async undoing(what) {
+    const undo = this.world.undo();
+
+    try {
+      await what();
+    } finally {
+      undo.end = now();
+    }
+  }
+
+  /*
+   * For a fault in which another server takes over.  strike(what) does it
+   * while tokens that the edge has cached become bad: what of that is confirmed
+   * has to outlive it.  strike.again(), when the other one is there, has more
+   * of them become bad there.  All are of one organization.
+   */
+  async aim(edge, random) {
+    const { clients } = this;
+    const tokens = await this.prepare(
+      edge, random, 2 * TOKENS, random.pick(this.topology.organizations));
+    const first = tokens.splice(0, TOKENS);
+
+    const strike = async (what) => {
+      const struck = clients.strike(edge, first, random, LINGER);
+
+      await sleep(random.between(0, 20));
+      await Promise.all([what(), struck]);
+    };
+
+    strike.tokens = first;
+    strike.again = async () => {
+      first.forEach((token) => clients.touch(token));
+      await clients.strike(edge, tokens, random, LINGER);
+    };
+    return strike;
+  }
+
   /* What a fault does to connections; one that meets none is in vain. */
   async proxy(edge, what, fault) {
-    const met = await this.servers.proxy({ door: edge, ...what });
+    const met = await this.doors.tell({ door: edge, ...what });
 
     if (fault) {
       fault.met = (fault.met || 0) + met;
@@ -106,8 +152,8 @@ class Faults {
     return met;
   }
 
-  prepare(edge, random, count = TOKENS) {
-    return this.clients.prepare(edge, count, random);
+  prepare(edge, random, count = TOKENS, within = null) {
+    return this.clients.prepare(edge, count, random, within);
   }
 }
 
@@ -329,158 +375,13 @@ function resume(pid) {
   }
 }
 
+/* Of both tracks: all kinds of a topology, and those that come unasked. */
 
-/* --- of Redis ----------------------------------------------------------- */
+function kindsOf(topology) {
+  const { faults, named } = TOPOLOGIES[topology];
+  const all = [...Object.keys(ofEdge), ...Object.keys(faults)];
 
-const ofRedis = {
+  return { all, usual: all.filter((kind) => !named.includes(kind)) };
+}
 
-  async 'stop-redis'(edge, random) {
-    const lasts = random.between(200, 2000);
-
-    await this.during('stop-redis', [], ['unavailable'], `${lasts | 0} ms`,
-      async () => {
-        this.servers.process('primary').kill('SIGSTOP');
-        await sleep(lasts);
-        this.servers.process('primary').kill('SIGCONT');
-      });
-  },
-
-  async 'kill-redis'(edge, random) {
-    const away = random.between(0, 1000);
-
-    await this.during('kill-redis', [], ['unavailable'], `${away | 0} ms away`,
-      async () => {
-        await this.servers.kill('primary');
-        await sleep(away);
-        await this.servers.startRedis(this.servers.primary);
-      });
-  },
-
-  async flushall() {
-    await this.during('flushall', [], [], '', async () => {
-      const change = {
-        kind: 'vanish', by: 'FLUSHALL', start: now(), end: Infinity,
-        outcome: 'confirmed',
-      };
-
-      this.world.loss(change, !this.settings.untracked);
-      await this.servers.tell('primary', 'FLUSHALL');
-      change.end = now();
-    });
-  },
-
-  /*
-   * The database with all tokens is exchanged for an empty one, which Redis
-   * tells nobody; when nothing can be cached any more, the old one is emptied.
-   */
-  async swapdb() {
-    const { maxAge } = this.settings;
-
-    await this.during('swapdb', [], [], '', async () => {
-      const change = {
-        kind: 'vanish', by: 'SWAPDB', start: now(), end: Infinity,
-        outcome: 'confirmed',
-      };
-
-      this.world.loss(change, false);
-      await this.servers.tell('primary', 'SWAPDB', '0', '1');
-      change.end = now();
-      await this.wait(maxAge + this.lease + 1000);
-      await this.servers.tell('primary', 'EVAL',
-        "redis.call('SELECT', 1) redis.call('FLUSHDB')", '0');
-    });
-  },
-
-  async 'client-kill'(edge, random) {
-    const type = random.pick(['pubsub', 'normal']);
-
-    await this.during('client-kill', [], ['unavailable'], type,
-      async (fault) => {
-        fault.met = Number((await this.servers.tell(
-          'primary', 'CLIENT', 'KILL', 'TYPE', type)).slice(1));
-        await sleep(50);
-      });
-  },
-
-  /*
-   * An edge is left alone with one that hears no more of the primary: whoever
-   * reads there reads the past.  A replica takes no writes, and no more does a
-   * primary that has lost its replicas and is told to want one.  So there is
-   * no lease and no fenced read.
-   */
-  async deposed(edge, random) {
-    const { servers } = this;
-    const tokens = await this.prepare(edge, random, 3 * TOKENS);
-
-    if (!(await servers.replicated(5000))) {
-      return;
-    }
-    const lasts = random.between(2.5 * this.lease, 4 * this.lease);
-    const alone = random.chance(0.5);
-
-    await this.during('deposed', [edge], ['unavailable'],
-      `${lasts | 0} ms, a ${alone ? 'primary' : 'replica'}`, async () => {
-        await servers.isolate(alone);
-        await this.proxy(edge, { do: 'route', to: servers.at('replica') });
-        await this.proxy(edge, { do: 'cut', kind: 'all' });
-        await this.clients.strike(edge, tokens, random);
-        await sleep(lasts);
-        await this.proxy(edge, { do: 'route', to: servers.at('primary') });
-        await this.proxy(edge, { do: 'cut', kind: 'all' });
-        await servers.rejoin(alone);
-      });
-  },
-};
-
-/* --- only if they are asked for ----------------------------------------- */
-
-const ofBoth = {
-
-  /*
-   * The replica becomes primary, and the old one does not know.  One worker of
-   * an edge goes to the new one, another stays at the old one until that dies:
-   * what it sees meanwhile, and puts into the zone that both use, is the past.
-   * Changes are made by way of the other edge alone.  As long as both primaries
-   * take writes, whoever is held up on the way to the new one sees the past as
-   * well, so other faults do not go with it.
-   */
-  async failover(edge, random) {
-    const { servers, clients } = this;
-    const other = EDGES.find((e) => e !== edge);
-    const tokens = await this.prepare(edge, random);
-
-    await clients.hold();
-    if (!(await servers.replicated(5000)) || !tokens.length) {
-      clients.release();
-      return;
-    }
-
-    await this.during('failover', [], ['unavailable'], '', async (fault) => {
-      const [old, moved] = servers.workers(edge);
-
-      fault.past = { edge, worker: String(old) };
-      fault.detail = `process ${old} of ${edge} stays behind`;
-      await servers.promote();
-      for (const door of EDGES) {
-        await servers.proxy({ do: 'route', door, to: servers.at('primary') });
-      }
-      await servers.proxy({ do: 'cut', door: other, kind: 'all' });
-      clients.release(other);
-      await sleep(0.4 * this.lease);
-      await clients.strike(edge, tokens, random);
-      await this.proxy(edge, { do: 'cut', kind: 'all',
-                               ports: servers.portsOf(moved) });
-      await sleep(random.between(this.lease, 2 * this.lease));
-      await servers.demote();
-      await sleep(this.lease);
-    });
-    clients.release();
-  },
-};
-
-Object.assign(ofRedis, ofBoth);
-
-const KINDS = [...Object.keys(ofEdge), ...Object.keys(ofRedis)];
-const USUAL = KINDS.filter((kind) => !ofBoth[kind]);
-
-module.exports = { Faults, KINDS, USUAL };
+module.exports = { Faults, kindsOf };

@@ -2,20 +2,24 @@
 
 /*
  * The way between nginx and Redis, a process of its own that is told by
- * messages what to do to it.  Each door is a TCP port: one for each edge, one
- * for replication.  A connection is a link once SUBSCRIBE or TRACKING passes
- * on it, and a data connection until then.
+ * messages what to do to it.  Each door is a TCP port and leads to a server;
+ * doors are in groups: those of an edge, of replication.  What is told is
+ * for all doors of the group, or the one to `server`, or all `but` that.  A
+ * connection is a link once SUBSCRIBE or TRACKING passes on it, and a data
+ * connection until then.
  *
- *     open    { door, to }                listens; the answer is the port
- *     route   { door, to }                where new connections lead
- *     cut     { door, kind, ports }       resets connections; ports: only those
- *                                         of clients with these
- *     refuse  { door, on }                resets new ones as they come
- *     hole    { door, kind, on }          takes bytes of these and gives none
- *                                         on, without a reset; when that ends
- *                                         they are reset, for bytes are gone
- *     delay   { door, kind, up, down }    milliseconds to Redis and from it;
- *                                         the order of bytes is kept
+ *     open       { door, server, to }  listens; the answer is the port
+ *     translate  { door, ports }       [[from, to]]: where Redis tells of the
+ *                                      one, the client is told of the other
+ *     route      { door, to }          where new connections lead
+ *     cut        { door, kind, ports } resets connections; ports: only those
+ *                                      of clients with these
+ *     refuse     { door, on }          resets new ones as they come
+ *     hole       { door, kind, on }    takes bytes of these and gives none on,
+ *                                      without a reset; when that ends they
+ *                                      are reset, for bytes are gone
+ *     delay      { door, kind, up, down }  milliseconds to Redis and from it;
+ *                                      the order of bytes is kept
  *
  * kind is link, data or all.
  */
@@ -23,7 +27,18 @@
 const net = require('node:net');
 const { watch } = require('./time.js');
 
-const doors = new Map();
+/*
+ * As Sentinel and CLUSTER SLOTS write an address, an error does (MOVED 1
+ * 127.0.0.1:7000), and a message (+switch-master).  All ports have five digits,
+ * so no length changes.
+ */
+
+const BETWEEN = ['\r\n$5\r\n', '\r\n$4\r\nport\r\n$5\r\n', '\r\n:', ':', ' '];
+const ADDRESS = new RegExp(
+  `(127\\.0\\.0\\.1(?:${BETWEEN.join('|').replace(/\$/g, '\\$')}))(\\d{5})\\b`,
+  'g');
+
+const doors = new Map();        /* group: { doors: Map of server, ports } */
 
 class Way {
   /* One direction: chunks wait until they are due, the end behind them. */
@@ -37,8 +52,10 @@ class Way {
     from.on('data', (chunk) => {
       if (name === 'up') {
         connection.classify(chunk);
+        this.put(chunk);
+      } else {
+        this.put(connection.door.translated(chunk));
       }
-      this.put(chunk);
     });
     from.on('error', () => {});
     from.on('close', () => this.put(null));
@@ -153,7 +170,8 @@ class Connection {
 }
 
 class Door {
-  constructor(to) {
+  constructor(group, to) {
+    this.group = group;
     this.to = to;
     this.connections = new Set();
     this.refuses = false;
@@ -170,6 +188,17 @@ class Door {
         new Connection(this, socket);
       }
     });
+  }
+
+  /* The address of a server becomes that of the door to it. */
+  translated(chunk) {
+    const { ports } = this.group;
+
+    if (ports.size === 0 || !chunk.includes('127.0.0.1')) {
+      return chunk;
+    }
+    return Buffer.from(chunk.toString('latin1').replace(ADDRESS,
+      (all, before, port) => before + (ports.get(port) || port)), 'latin1');
   }
 
   of(kind) {
@@ -220,14 +249,15 @@ class Door {
   }
 }
 
-async function obey(what) {
-  const door = doors.get(what.door);
+function groupOf(name) {
+  if (!doors.has(name)) {
+    doors.set(name, { doors: new Map(), ports: new Map() });
+  }
+  return doors.get(name);
+}
 
+function act(door, what) {
   switch (what.do) {
-    case 'open':
-      doors.set(what.door, new Door(what.to));
-      return doors.get(what.door).open();
-
     case 'route':
       door.to = what.to;
       return 0;
@@ -248,6 +278,29 @@ async function obey(what) {
     default:
       throw new Error(`what is "${what.do}"?`);
   }
+}
+
+async function obey(what) {
+  const group = groupOf(what.door);
+
+  switch (what.do) {
+    case 'open': {
+      const door = new Door(group, what.to);
+
+      group.doors.set(what.server, door);
+      return door.open();
+    }
+
+    case 'translate':
+      group.ports = new Map(what.ports.map(
+        ([from, to]) => [String(from), String(to)]));
+      return 0;
+  }
+
+  return [...group.doors]
+    .filter(([server]) => what.server === undefined || server === what.server)
+    .filter(([server]) => server !== what.but)
+    .reduce((met, [, door]) => met + act(door, what), 0);
 }
 
 /* Ends with its parent. */

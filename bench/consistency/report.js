@@ -44,6 +44,48 @@ function tooLittle(settings, world, facts) {
   return missing;
 }
 
+/*
+ * By kind of fault: how many, how many answers were 503, and how long an edge
+ * that gave any went on so.  503 that several explain are not in it.
+ */
+
+function costs(world) {
+  const kinds = {};
+
+  for (const { kind, met, costs: of } of world.faults) {
+    if (kind === 'stall' || met === 0) {
+      continue;
+    }
+
+    const row = kinds[kind] || { count: 0, unavailable: 0, outages: [] };
+
+    row.count++;
+    for (const { from, until, answers } of Object.values(of)) {
+      row.unavailable += answers;
+      row.outages.push(until - from);
+    }
+    kinds[kind] = row;
+  }
+
+  for (const row of Object.values(kinds)) {
+    row.outages = percentiles(row.outages);
+  }
+  return kinds;
+}
+
+function table(rows, shared) {
+  const ms = (time) => (time === undefined ? '-' : `${time.toFixed(0)} ms`);
+  const cells = [['fault', 'count', '503', 'outages', 'median', 'longest']];
+
+  for (const [kind, { count, unavailable, outages }] of rows) {
+    cells.push([kind, count, unavailable, outages.samples, ms(outages.p50),
+                ms(outages.max)]);
+  }
+  cells.push(['several at once', '-', shared, '-', '-', '-']);
+  return cells.map(([kind, ...numbers]) => kind.padEnd(20)
+    + numbers.map((number) => String(number).padStart(10)).join(''));
+}
+
 function result(settings, world, facts) {
   const { counts, violations } = world;
   const missing = tooLittle(settings, world, facts);
@@ -56,6 +98,7 @@ function result(settings, world, facts) {
     ...facts,
     rules: world.rules,
     counts,
+    costs: costs(world),
     delays: {
       confirmed: percentiles(world.delays.confirmed),
       sent: percentiles(world.delays.sent),
@@ -92,15 +135,19 @@ function print(r, world) {
     `judged: an accept would have been wrong for ${counts.refusable}, a 401 `
       + `for ${counts.acceptable}, neither for ${counts.either}; of the first `
       + `two the cache answered ${counts.hits}; not judged: ${counts.unjudged}`,
-    `without a verdict, by a fault: ${counts.excused}, the last `
-      + `${counts.recovery.toFixed(0)} ms after it; sent again after a `
-      + `connection was closed: ${counts.retried}`,
+    `without a verdict, by a fault: ${counts.excused}, the last read `
+      + `${counts.recovery.reads.toFixed(0)} ms after it and the last change `
+      + `${counts.recovery.changes.toFixed(0)} ms; sent again after a `
+      + `connection was closed: ${counts.retried}; for a change that a `
+      + `failover may have undone: ${counts.missed}`,
     'revocation, from its confirmation to the last request let in: '
       + delay(r.delays.confirmed),
     `revocation, from its sending: ${delay(r.delays.sent)}`,
     `this machine: ${counts.stalls} stalls, event loop at most `
       + `${r.lag.toFixed(0)} ms late, clock ${r.drift.toFixed(1)} ms off`,
   ];
+
+  lines.push(...table(Object.entries(r.costs).sort(), counts.shared));
 
   for (const line of lines) {
     console.log(line);
@@ -137,6 +184,7 @@ function explain({ rule, token, about, faults }, world) {
     + (about.kind ? `, ${about.kind}, ${JSON.stringify(about.body || '')}`
       : `, secret ${secret}, worker ${worker}, cache ${cache}, verdict `
         + `${verdict}`)
+    + `, after ${(about.end - about.begin).toFixed(1)} ms`
     + `; lease ${world.rules.lease} ms, margin ${world.rules.margin} ms`);
 
   for (const f of faults) {

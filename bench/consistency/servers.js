@@ -1,34 +1,42 @@
 'use strict';
 
 /*
- * Two nginx of two workers each, a Redis and a replica of it, and the proxy
- * between them, in a temporary directory.  All are ended by their process ids.
+ * Two nginx of two workers each, in front of a topology of Redis, and the
+ * proxy between them.
  *
- *     nginx a --- door a ---+
- *                           +--- redis one (primary)
- *     nginx b --- door b ---+        |
- *                               door replication
- *                                    |
- *                               redis two (replica)
+ *     nginx a --- doors a ---+
+ *                            +--- the servers of the topology
+ *     nginx b --- doors b ---+
  *
- * The two may change their parts: primary and replica say which is which now.
+ * A topology is a class in topologies/:
+ *
+ *     start()         its servers run, and their doors are open
+ *     address(edge)   what access_token_redis is told, without wait=
+ *     primary         a server that ought to answer at once, if no fault is on
+ *     recovery        milliseconds of 503 after a fault, of reads and changes
+ *     organizations   names, so many that all primaries have some
+ *
+ * and beside it { faults, named, replicas }: functions as in faults.js, which
+ * of them come only if they are named, alone, and how many replicas have to
+ * have what is confirmed, if these faults come.
  */
 
-const { fork, spawn, spawnSync } = require('node:child_process');
+const { spawnSync } = require('node:child_process');
 const crypto = require('node:crypto');
 const fs = require('node:fs');
 const net = require('node:net');
-const os = require('node:os');
 const path = require('node:path');
 const { now, sleep } = require('./time.js');
+const { Processes, freePort } = require('./processes.js');
+const { Doors, EDGES } = require('./doors.js');
 
-const EDGES = ['a', 'b'];
+const TOPOLOGIES = {
+  alone: require('./topologies/alone.js'),
+  sentinel: require('./topologies/sentinel.js'),
+  cluster: require('./topologies/cluster.js'),
+};
+
 const ROOT = path.resolve(__dirname, '..', '..');
-
-/* A Redis that does not tell who follows which keys are changed. */
-
-const UNTRACKED = ['--user', 'default', 'on', 'nopass', '~*', '&*', '+@all',
-                   '-client|tracking'];
 
 process.env.PATH += ':/usr/sbin:/sbin';
 
@@ -44,149 +52,35 @@ function modules() {
                     'ngx_http_access_token_module.so')];
 }
 
-class Servers {
-  /* settings: lease, maxAge and negative in milliseconds, on: proxy events. */
+class Servers extends Processes {
+  /*
+   * settings: topology, wait (text, or null), lease, maxAge and negative in
+   * milliseconds, stalled(ms), died(why).
+   */
   constructor(settings) {
+    super();
     this.settings = settings;
-    this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'consistency.'));
-    fs.chmodSync(this.dir, 0o755);
     this.credential = `root_${crypto.randomBytes(32).toString('hex')}`;
-    this.children = new Set();
-    this.redis = {};
-    this.primary = 'one';
-    this.replica = 'two';
     this.nginx = {};
     this.ports = {};
-    this.asked = new Map();
-    this.ending = false;
-  }
-
-  file(name) {
-    return path.join(this.dir, name);
+    this.doors = new Doors(this, settings);
+    this.topology = new TOPOLOGIES[settings.topology].Topology(this, settings);
   }
 
   async start() {
     this.cached = this.knowsCache();
-    await this.startRedis(this.primary);
-    await this.startProxy();
-    await this.startReplica();
-    await this.replicated(10000);
+    this.doors.start();
+    await this.topology.start();
     for (const edge of EDGES) {
       await this.startNginx(edge);
     }
   }
 
-  run(name, command, args) {
-    const log = fs.openSync(this.file(`${name}.out`), 'a');
-    const child = spawn(command, args, { stdio: ['ignore', log, log] });
+  address(edge) {
+    const { wait } = this.settings;
 
-    fs.closeSync(log);
-    child.name = name;
-    child.ended = new Promise((done) => {
-      child.once('exit', (code, signal) => {
-        child.end = signal || `status ${code}`;
-        this.children.delete(child);
-        done();
-      });
-      child.once('error', (e) => {
-        child.end = e.message;
-        this.children.delete(child);
-        done();
-      });
-    });
-    this.children.add(child);
-    return child;
-  }
-
-  async until(child, seconds, ready) {
-    const end = Date.now() + seconds * 1000;
-
-    while (!(await ready())) {
-      if (child.end || Date.now() > end) {
-        throw new Error(
-          `${child.name} does not start (${child.end || 'late'}): `
-          + fs.readFileSync(this.file(`${child.name}.out`), 'utf8'));
-      }
-      await sleep(5);
-    }
-  }
-
-
-  /* --- Redis ------------------------------------------------------------ */
-
-  socket(name) {
-    return this.file(`${name}.sock`);
-  }
-
-  /* A confirmed change has to outlive a kill -9: each write is synced. */
-  async startRedis(name, more = []) {
-    const dir = this.file(name);
-
-    fs.mkdirSync(dir, { recursive: true });
-    const child = this.run(name, 'redis-server', [
-      '--port', '0', '--unixsocket', this.socket(name), '--dir', dir,
-      '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
-      '--repl-diskless-sync-delay', '0',
-      ...(this.settings.untracked ? UNTRACKED : []), ...more]);
-
-    await this.until(child, 20, async () => {
-      try {
-        return (await this.command(name, 'PING')) === '+PONG';
-      } catch (e) {
-        return false;
-      }
-    });
-    this.redis[name] = child;
-  }
-
-  startReplica() {
-    return this.startRedis(this.replica, [
-      '--replicaof', '127.0.0.1', String(this.doors.replication)]);
-  }
-
-  /* Where a role is: a socket, a process. */
-  at(role) {
-    return this.socket(this[role]);
-  }
-
-  process(role) {
-    return this.redis[this[role]];
-  }
-
-  tell(role, ...words) {
-    return this.command(this[role], ...words);
-  }
-
-  /* One command past the proxy; the first line of the reply, or a bulk. */
-  command(name, ...words) {
-    return new Promise((done, fail) => {
-      const socket = net.connect(this.socket(name));
-      let text = '';
-
-      socket.setTimeout(10000, () => socket.destroy(new Error('no reply')));
-      socket.on('error', fail);
-      socket.on('close', () => fail(new Error('Redis closed the connection')));
-      socket.on('data', (data) => {
-        text += data.toString('latin1');
-        const line = text.indexOf('\r\n');
-        if (line < 0) {
-          return;
-        }
-        const bulk = /^\$(\d+)/.exec(text);
-        if (text[0] === '-') {
-          fail(new Error(`${words.join(' ')}: ${text.slice(0, line)}`));
-        } else if (!bulk) {
-          done(text.slice(0, line));
-        } else if (text.length >= line + 4 + Number(bulk[1])) {
-          done(text.slice(line + 2, -2));
-        } else {
-          return;
-        }
-        socket.destroy();
-      });
-      socket.write(`*${words.length}\r\n`
-        + words.map((w) => `$${w.length}\r\n${w}\r\n`).join(''));
-    });
+    return this.topology.address(edge)
+      + (wait ? ` wait=${wait}` : '');
   }
 
   /*
@@ -198,7 +92,7 @@ class Servers {
       const begin = now();
 
       try {
-        await this.tell('primary', 'PING');
+        await this.topology.primary.ask('PING');
       } catch (e) {
         /* it is a fault that it is away */
       }
@@ -207,116 +101,6 @@ class Servers {
       }
       await sleep(50);
     }
-  }
-
-  async kill(role) {
-    this.process(role).kill('SIGKILL');
-    await this.process(role).ended;
-  }
-
-  /* The replica hears no more; alone: it is a primary that wants replicas. */
-  async isolate(alone) {
-    await this.proxy({ do: 'refuse', door: 'replication', on: true });
-    await this.proxy({ do: 'cut', door: 'replication', kind: 'all' });
-    if (alone) {
-      await this.tell('replica', 'CONFIG', 'SET', 'min-replicas-to-write', '1');
-      await this.tell('replica', 'REPLICAOF', 'NO', 'ONE');
-    }
-  }
-
-  async rejoin(alone) {
-    await this.proxy({ do: 'refuse', door: 'replication', on: false });
-    if (alone) {
-      await this.tell('replica', 'CONFIG', 'SET', 'min-replicas-to-write', '0');
-      await this.tell('replica', 'REPLICAOF', '127.0.0.1',
-                      String(this.doors.replication));
-    }
-  }
-
-  /* The replica is a primary from now on; the other one does not know. */
-  async promote() {
-    await this.tell('replica', 'REPLICAOF', 'NO', 'ONE');
-    [this.primary, this.replica] = [this.replica, this.primary];
-  }
-
-  /* The one that was primary forgets everything and begins as replica. */
-  async demote() {
-    await this.kill('replica');
-    fs.rmSync(this.file(this.replica), { recursive: true });
-    await this.proxy({ do: 'route', door: 'replication',
-                       to: this.at('primary') });
-    await this.startReplica();
-  }
-
-  /* Whether the replica has all that the primary has. */
-  async replicated(ms) {
-    const end = Date.now() + ms;
-    const offset = async (role) => {
-      const info = await this.tell(role, 'INFO', 'replication');
-      return {
-        up: /role:master/.test(info) || /master_link_status:up/.test(info),
-        at: Number(/master_repl_offset:(\d+)/.exec(info)[1]),
-      };
-    };
-
-    do {
-      const primary = await offset('primary');
-      const replica = await offset('replica');
-      if (replica.up && replica.at >= primary.at) {
-        return true;
-      }
-      await sleep(20);
-    } while (Date.now() < end);
-    return false;
-  }
-
-
-  /* --- the proxy -------------------------------------------------------- */
-
-  async startProxy() {
-    const child = fork(path.join(__dirname, 'proxy.js'));
-
-    child.name = 'proxy';
-    child.ended = new Promise((done) => child.once('exit', (code) => {
-      child.end = `status ${code}`;
-      this.children.delete(child);
-      for (const { fail } of this.asked.values()) {
-        fail(new Error('the proxy has ended'));
-      }
-      if (!this.ending) {
-        this.settings.died('the proxy has ended');
-      }
-      done();
-    }));
-    child.on('message', (m) => {
-      if (m.stalled !== undefined) {
-        this.settings.stalled(m.stalled);
-        return;
-      }
-      const asked = this.asked.get(m.id);
-      this.asked.delete(m.id);
-      if (m.error) {
-        asked.fail(new Error(m.error));
-      } else {
-        asked.done(m.answer);
-      }
-    });
-    this.children.add(child);
-    this.proxyProcess = child;
-
-    this.doors = {};
-    for (const door of [...EDGES, 'replication']) {
-      this.doors[door] = await this.proxy({
-        do: 'open', door, to: this.at('primary') });
-    }
-  }
-
-  proxy(what) {
-    return new Promise((done, fail) => {
-      const id = (this.lastId = (this.lastId || 0) + 1);
-      this.asked.set(id, { done, fail });
-      this.proxyProcess.send({ id, ...what });
-    });
   }
 
 
@@ -375,7 +159,7 @@ class Servers {
         fastcgi_temp_path ${prefix}/fastcgi;
         uwsgi_temp_path ${prefix}/uwsgi;
         scgi_temp_path ${prefix}/scgi;
-        access_token_redis 127.0.0.1:${this.doors[edge]};
+        access_token_redis ${this.address(edge)};
         access_token_root_file ${this.file('root')};
         ${this.cached ? `access_token_cache lease=${lease}ms
             max_age=${maxAge}ms negative=${negative}ms;` : ''}
@@ -468,28 +252,6 @@ class Servers {
     }
     return found;
   }
-
-
-  /* --- the end ---------------------------------------------------------- */
-
-  async stop() {
-    this.ending = true;
-    const children = [...this.children];
-
-    for (const child of children) {
-      child.kill('SIGCONT');
-      child.kill(child === this.proxyProcess ? 'SIGKILL' : 'SIGTERM');
-    }
-    const late = setTimeout(() => {
-      children.forEach((child) => child.kill('SIGKILL'));
-    }, 5000);
-    await Promise.all(children.map((child) => child.ended));
-    clearTimeout(late);
-  }
-
-  remove() {
-    fs.rmSync(this.dir, { recursive: true, force: true });
-  }
 }
 
 function linkOf(file) {
@@ -508,15 +270,4 @@ function connects(port) {
   });
 }
 
-function freePort() {
-  return new Promise((done) => {
-    const listener = net.createServer();
-
-    listener.listen(0, '127.0.0.1', () => {
-      const { port } = listener.address();
-      listener.close(() => done(port));
-    });
-  });
-}
-
-module.exports = { Servers, EDGES };
+module.exports = { Servers, TOPOLOGIES };

@@ -7,7 +7,8 @@
 
 const { now, sleep, watch, drift } = require('./time.js');
 const { random } = require('./random.js');
-const { Servers, EDGES } = require('./servers.js');
+const { EDGES } = require('./doors.js');
+const { Servers } = require('./servers.js');
 const { World } = require('./world.js');
 const { Clients } = require('./clients.js');
 const { Faults } = require('./faults.js');
@@ -16,7 +17,6 @@ const report = require('./report.js');
 /* What is stated: docs/consistency.md says why.  Milliseconds. */
 
 const MARGIN = 50;          /* beyond the lease, for clocks of milliseconds */
-const RECOVERY = 1500;      /* of 503 after a fault */
 const SETTLE = 6000;        /* until an unanswered change is done or lost */
 const NEGATIVE = 2000;      /* an unknown token is cached so long */
 const STALL = 100;          /* so late is a fault of the machine */
@@ -33,18 +33,22 @@ class Run {
     const { seed, seconds, lease, maxAge } = settings;
     const streams = (name) => random(seed, name);
 
-    const world = new World({
-      lease, maxAge, margin: MARGIN, recovery: RECOVERY, settle: SETTLE,
-      slack: MARGIN,
-    });
     this.servers = new Servers({
       lease, maxAge, negative: NEGATIVE, untracked: settings.untracked,
+      topology: settings.topology, wait: settings.wait,
       stalled: (ms) => world.stalled(ms),
       died: (why) => { throw new Error(why); },
     });
 
+    const { recovery } = this.servers.topology;
+    const world = new World({
+      lease, maxAge, margin: MARGIN, recovery, settle: SETTLE, slack: MARGIN,
+    });
+
     if (!settings.quiet) {
-      console.log(`seed ${seed}, ${seconds} s, lease ${lease} ms, faults: `
+      console.log(`${settings.topology}, seed ${seed}, ${seconds} s, lease `
+                  + `${lease} ms, ${settings.wait ? `wait=${settings.wait}, `
+                    : ''}faults: `
                   + `${settings.kinds.join(' ') || 'none'}`);
     }
 
@@ -54,6 +58,7 @@ class Run {
                                 { lives: 12, readers: 6, pause: 8 });
     const faults = new Faults(this.servers, world, clients, streams, {
       lease, maxAge, untracked: settings.untracked,
+      topology: settings.topology,
       gap: { edge: 2500, redis: 4000 },
     });
     const lag = watch(STALL, (start, end) => world.stalled(end - start));
@@ -68,7 +73,7 @@ class Run {
 
     /* all is well again: no token is touched, and everything has to be right */
     clients.lives = false;
-    await sleep(RECOVERY + lease + 500);
+    await sleep(recovery.reads + lease + 500);
     await clients.stop();
 
     clearInterval(judge);
@@ -105,7 +110,7 @@ class Run {
   /* The last resort of a process that exits early. */
   kill() {
     if (this.servers && !this.ended) {
-      this.servers.children.forEach((child) => child.kill('SIGKILL'));
+      this.servers.kill();
       if (!this.settings.keep) {
         this.servers.remove();
       }

@@ -16,6 +16,28 @@ const sleep = (ms) => new Promise((done) => {
   setTimeout(done, Math.max(0, ms));
 });
 
+/* Waits until ready() is so; what throws is on its way up or down. */
+
+async function comes(what, ready, ms = 30000) {
+  const end = now() + ms;
+  let why = '';
+
+  for (;;) {
+    try {
+      if (await ready()) {
+        return;
+      }
+      why = '';
+    } catch (e) {
+      why = `: ${e.message}`;
+    }
+    if (now() > end) {
+      throw new Error(`${what} did not come${why}`);
+    }
+    await sleep(20);
+  }
+}
+
 /* Calls stalled(start, end) when the event loop was late by more than limit. */
 
 function watch(limit, stalled) {
@@ -41,4 +63,4 @@ function watch(limit, stalled) {
 
 const drift = () => Math.abs(Date.now() - now());
 
-module.exports = { now, sleep, watch, drift };
+module.exports = { now, sleep, comes, watch, drift };

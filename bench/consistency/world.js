@@ -20,6 +20,7 @@ class World {
     this.tokens = new Set();
     this.losses = [];           /* FLUSHALL, SWAPDB: changes of all tokens */
     this.swaps = [];
+    this.undos = [];            /* failovers */
     this.faults = [];
     this.silent = [];           /* answers without a verdict, not judged yet */
     this.age = 0;               /* counts the losses */
@@ -28,9 +29,11 @@ class World {
     this.counts = {
       operations: {}, verdicts: {}, cache: {}, faults: {}, refusable: 0,
       acceptable: 0, either: 0, unjudged: 0, hits: 0, tokens: 0, excused: 0,
-      recovery: 0, stalls: 0, retried: 0,
+      recovery: { reads: 0, changes: 0 }, stalls: 0, retried: 0, shared: 0,
+      missed: 0,
     };
     this.workers = new Set();
+    this.down = {};             /* the outage of an edge that goes on */
   }
 
   count(group, name) {
@@ -47,7 +50,9 @@ class World {
 
   /* A fault begins; who mends it sets its end. */
   fault(kind, edges, effects, detail = '') {
-    const fault = { kind, edges, effects, detail, start: now(), end: null };
+    const fault = {
+      kind, edges, effects, detail, start: now(), end: null, costs: {},
+    };
 
     this.faults.push(fault);
     return fault;
@@ -60,16 +65,15 @@ class World {
     this.counts.stalls++;
     this.faults.push({
       kind: 'stall', edges: [], effects: ['unavailable'],
-      detail: `${ms | 0} ms`, start: end - ms - 20, end,
+      detail: `${ms | 0} ms`, start: end - ms - 20, end, costs: {},
     });
   }
 
   /* Redis was slow to answer, though nobody had stopped it. */
   slowRedis(ms) {
     const since = now() - ms;
-    const meant = this.faults.some(({ kind, end }) =>
-      (kind === 'stop-redis' || kind === 'kill-redis')
-      && (end === null || end >= since));
+    const meant = this.faults.some(({ effects, end }) =>
+      effects.includes('slow') && (end === null || end >= since));
 
     if (!meant) {
       this.stalled(ms);
@@ -84,6 +88,17 @@ class World {
     this.age++;
   }
 
+  /* A failover begins: see checker.js. */
+  undo() {
+    const undo = {
+      kind: 'undo', by: 'a failover', start: now(), end: Infinity,
+      outcome: 'unknown',
+    };
+
+    this.undos.push(undo);
+    return undo;
+  }
+
   read(token, read) {
     const { edge, status } = read;
 
@@ -94,6 +109,9 @@ class World {
     if (read.worker) {
       this.workers.add(`${edge} ${read.worker}`);
     }
+    if (status) {
+      this.outage(read, token);
+    }
     if (status === 200 || status === 401) {
       token.reads.push(read);
       token.last = read.end;
@@ -103,13 +121,65 @@ class World {
   }
 
   change(token, change) {
-    this.count('operations', `${change.kind} ${change.outcome}`);
+    const unreplicated = change.status === 202;
+
+    this.count('operations', `${change.kind} `
+      + (unreplicated ? 'unreplicated' : change.outcome));
     if (token) {
       token.last = change.end;
+    }
+    if (change.status) {
+      this.outage({ ...change, begin: change.start }, token);
+    }
+    if (unreplicated) {
+      return;
     }
     if (change.outcome === 'unknown' || change.outcome === 'odd') {
       this.silence(token, change);
     }
+  }
+
+  /*
+   * What a fault costs an edge: from its first 503 until the first good answer
+   * after the last one.  What two explain is counted apart.
+   */
+  outage({ edge, status, begin, end }, token) {
+    if (status !== 503) {
+      if (this.down[edge]) {
+        this.down[edge].until = end;
+        this.down[edge] = null;
+      }
+      return;
+    }
+
+    const causes = this.causes({ edge, begin, end });
+    const over = causes.every((f) => f.end !== null && f.end < begin);
+
+    if (over && this.missed(token, { begin, end })) {
+      return;
+    }
+    if (causes.length > 1) {
+      this.counts.shared++;
+    } else if (causes.length === 1) {
+      const { costs } = causes[0];
+      const cost = costs[edge] || { from: begin, until: end, answers: 0 };
+
+      cost.from = Math.min(cost.from, begin);
+      cost.until = Math.max(cost.until, end);
+      cost.answers++;
+      costs[edge] = cost;
+      this.down[edge] = cost;
+    }
+  }
+
+  /* The faults that last; if none does, those that are over just now. */
+  causes(answer) {
+    const late = (f) => excused(answer, 'unavailable', [f],
+                                this.rules.recovery.reads);
+    const all = this.faults.filter((f) => late(f) !== null);
+    const lasting = all.filter((f) => late(f) === 0);
+
+    return lasting.length ? lasting : all;
   }
 
   silence(token, answer) {
@@ -155,7 +225,8 @@ class World {
       ...token,
       reads: token.reads.filter((read) => !this.past(read)),
       changes: [...token.changes,
-                ...this.losses.filter((loss) => loss.end >= born)],
+                ...[...this.losses, ...this.undos].filter(
+                  (loss) => loss.end >= born)],
     };
 
     const { violations, counts } = check(history, {
@@ -188,17 +259,34 @@ class World {
     return this.rules.slack + (paused ? 2000 : 0);
   }
 
+  /*
+   * An nginx that has heard of a change which a failover has undone tells
+   * nobody what the token was before, until it is changed once more.
+   */
+  missed(token, answer) {
+    return token && this.undos.some((undo) => undo.start <= answer.end
+      && token.changes.some((c) => c.outcome === 'unknown'
+                            && c.start <= undo.end && c.start <= answer.end)
+      && !token.changes.some((c) => c.outcome === 'confirmed'
+                             && c.start > undo.end && c.end < answer.begin));
+  }
+
   judgeSilence(token, answer) {
-    const { recovery } = this.rules;
+    const of = answer.kind ? 'changes' : 'reads';
+    const recovery = this.rules.recovery[of];
     const about = { ...answer, begin: answer.begin || answer.start };
     const late = (effect) => excused(about, effect, this.faults, recovery);
     const is = (effect) => late(effect) !== null;
     let rule = null;
 
     if (answer.status === 503) {
+      if (late('unavailable') !== 0 && this.missed(token, about)) {
+        this.counts.missed++;
+        return;
+      }
       rule = is('unavailable') ? null : '503 without a fault';
-      this.counts.recovery = Math.max(this.counts.recovery,
-                                      late('unavailable'));
+      this.counts.recovery[of] = Math.max(this.counts.recovery[of],
+                                          late('unavailable'));
 
     } else if (answer.status === 0) {
       if (answer.lost === 'closed' && answer.reused
