@@ -263,7 +263,10 @@ ngx_redis_script_t  ngx_access_token_script_revoke = { ngx_string(
 ), { 0 }, 0 };
 
 
-/* KEYS 1 … 3 */
+/*
+ * KEYS 1 … 3.  Repeated, it changes the version alone: an edge may know of a
+ * revocation that Redis has lost, and is to let the token in again.
+ */
 
 ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
     LUA_CHECK_KEYS
@@ -274,17 +277,14 @@ ngx_redis_script_t  ngx_access_token_script_activate = { ngx_string(
     LUA_FENCE
     "  return answer(2)\n"
     "end\n"
-    "if not revoked then\n"
-    LUA_FENCE
-    LUA_PUBLISH("is.v", "'a'")
-    "  return answer(1)\n"
-    "end\n"
     LUA_VERSION("is.v")
     LUA_FENCE
     LUA_PUBLISH("version", "'a'")
     "redis.call('HDEL', record, 'x', 'y', 'y1')\n"
     "redis.call('HSET', record, 's', 'a', 'v', version)\n"
+    "if revoked then\n"
     LUA_AUDIT("activate")
+    "end\n"
     "return answer(1)\n"
 ), { 0 }, 0 };
 

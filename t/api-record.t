@@ -78,7 +78,7 @@ my @changes = (
     [0, 'a rotation, refused',    POST => '/rotate'],
     [1, 'a change of a revoked',  PATCH => '', json => { expires_at => undef }],
     [1, 'an activation',          POST => '/activate'],
-    [0, 'another',                POST => '/activate'],
+    [1, 'another',                POST => '/activate'],
     [1, 'a rotation',             POST => '/rotate'],
     [1, 'another',                POST => '/rotate',
         json => { grace_seconds => 60 }],

@@ -74,8 +74,8 @@ $gateway = Gateway->new(%at);
 $edge = Gateway->new(%at, port => $ENV{TEST_NGINX_MOCK_PORT},
                      dir => "$ENV{TEST_NGINX_SERVROOT}-edge");
 
-my ($revoked, $activated, $deleted, $rotated, $renamed, $quiet, $again, $gone)
-    = map { $gateway->create('acme', '') } 1 .. 8;
+my ($revoked, $activated, $deleted, $rotated, $renamed, $quiet, $again, $gone,
+    $kept) = map { $gateway->create('acme', '') } 1 .. 9;
 
 is(revoke($activated), 200, 'a token is revoked');
 
@@ -94,6 +94,7 @@ $replica->cmd('REPLICAOF', 'NO', 'ONE');
 is(revoke($revoked), 200, 'a token is revoked');
 is($_->($again), 200, 'and another, more than once')
     for \&revoke, \&activate, \&revoke;
+is(revoke($kept), 200, 'and one that is to be kept after all');
 is(activate($activated), 200, 'one that was is no longer');
 is(delete_it($deleted), 204, 'one is deleted');
 is(delete_it($gone), 204, 'and another');
@@ -182,8 +183,11 @@ my $third = rotate($rotated);
 is(revoke($again), 200, 'one is revoked once more,');
 is(activate($again), 200, 'and activated');
 is(rename_it($gone), 200, 'and one that was deleted is kept');
+is(activate($kept), 200, 'one is activated that Redis never knew revoked');
 
 for my $at ($gateway, $edge, $stranger) {
+    ok(Gateway::becomes(sub { get($kept->{token}, $at) eq '200 active HIT' }),
+       'so it is let in where its revocation was known');
     ok(Gateway::becomes(sub { get($again->{token}, $at) eq '200 active HIT' }),
        'what was lost and is activated is let in');
     like(get($revoked->{token}, $at), qr/^401 revoked/, 'revoked is revoked');
