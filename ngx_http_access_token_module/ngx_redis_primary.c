@@ -175,66 +175,34 @@ static void
 ngx_redis_primary_tell(ngx_redis_primary_t *primary,
     ngx_redis_place_t *place)
 {
-    u_char                *p;
-    ngx_int_t              rc;
-    ngx_addr_t            *addr;
-    ngx_pool_t            *pool;
-    ngx_redis_endpoint_t  *endpoint;
-
-    endpoint = &primary->endpoint;
+    ngx_str_t    host;
+    ngx_pool_t  *pool;
 
     place->answer = primary->answers;
     place->waits = 0;
 
     pool = ngx_create_pool(1024, ngx_cycle->log);
-    if (pool == NULL) {
-        goto failed;
-    }
 
-    if (place->pool) {
-        ngx_destroy_pool(place->pool);
-    }
+    if (pool) {
 
-    place->pool = pool;
-    place->port = endpoint->port;
-    place->naddrs = 0;
-    place->host.len = 0;
-
-    addr = ngx_pcalloc(pool, sizeof(ngx_addr_t));
-    if (addr == NULL) {
-        goto failed;
-    }
-
-    rc = ngx_parse_addr(pool, addr, endpoint->host, endpoint->len);
-
-    if (rc == NGX_ERROR) {
-        goto failed;
-    }
-
-    if (rc == NGX_DECLINED) {
-        place->host.data = endpoint->host;
-        place->host.len = endpoint->len;
-
-    } else {
-        p = ngx_pnalloc(pool, NGX_SOCKADDR_STRLEN);
-        if (p == NULL) {
-            goto failed;
+        if (place->pool) {
+            ngx_destroy_pool(place->pool);
         }
 
-        ngx_inet_set_port(addr->sockaddr, endpoint->port);
+        place->pool = pool;
+        place->naddrs = 0;
+        ngx_str_null(&place->host);
 
-        addr->name.data = p;
-        addr->name.len = ngx_sock_ntop(addr->sockaddr, addr->socklen, p,
-                                       NGX_SOCKADDR_STRLEN, 1);
-        place->addrs = addr;
-        place->naddrs = 1;
+        host.data = primary->endpoint.host;
+        host.len = primary->endpoint.len;
+
+        if (ngx_redis_place_set(place, pool, &host, primary->endpoint.port)
+            == NGX_OK)
+        {
+            ngx_redis_place_find(place);
+            return;
+        }
     }
-
-    ngx_redis_place_find(place);
-
-    return;
-
-failed:
 
     ngx_redis_conn_fail(place->conn, NGX_REDIS_INTERNAL, 0,
                         "no memory for addresses");
