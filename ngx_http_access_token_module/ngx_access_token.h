@@ -483,12 +483,13 @@ struct ngx_access_token_load_s {
     ngx_access_token_load_pt      handler;
     void                         *data;
 
-    /* of load.c: the write of a fenced read, its server, and the connection
-       on which it was accepted, 0: none */
+    /* of load.c: the write of a fenced read, its server, the connection on
+       which it was accepted (0: none), and how often both were sent */
     ngx_access_token_store_t     *store;
     ngx_redis_command_t          *fencing;
     ngx_uint_t                    node;
     ngx_uint_t                    fence;
+    ngx_uint_t                    rounds;
     ngx_uint_t                    nfields;      /* that were asked for */
     unsigned                      fenced:1;
 };

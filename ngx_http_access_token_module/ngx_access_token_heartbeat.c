@@ -99,6 +99,18 @@ ngx_access_token_heartbeat_fence(ngx_access_token_term_t *term)
 }
 
 
+/*
+ * Perhaps its slot is on the way to another server, which has all keys that are
+ * not there: the next one is of another slot.
+ */
+
+void
+ngx_access_token_heartbeat_refused(ngx_access_token_term_t *term)
+{
+    term->fence.len = 0;
+}
+
+
 static void
 ngx_access_token_heartbeat_await_fence(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply)
@@ -115,6 +127,10 @@ ngx_access_token_heartbeat_await_fence(void *data, ngx_int_t rc,
     server = ngx_redis_server(redis, term->node);
 
     term->command = NULL;
+
+    if (rc != NGX_OK) {
+        ngx_access_token_heartbeat_refused(term);
+    }
 
     if (rc != NGX_OK
         || reply->type != NGX_REDIS_INTEGER

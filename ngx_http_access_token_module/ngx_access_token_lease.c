@@ -304,6 +304,14 @@ ngx_access_token_lease_fence(ngx_access_token_lease_t *lease,
 }
 
 
+void
+ngx_access_token_lease_refused(ngx_access_token_lease_t *lease,
+    ngx_uint_t node)
+{
+    ngx_access_token_heartbeat_refused(&lease->terms[node]);
+}
+
+
 int64_t
 ngx_access_token_lease_length(const ngx_access_token_lease_t *lease)
 {

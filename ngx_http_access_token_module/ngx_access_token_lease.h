@@ -43,6 +43,11 @@ const ngx_access_token_origin_t *ngx_access_token_lease_covers(
 const ngx_str_t *ngx_access_token_lease_fence(ngx_access_token_lease_t *lease,
     ngx_uint_t node);
 
+/* A write to it was refused: there will be another one. */
+
+void ngx_access_token_lease_refused(ngx_access_token_lease_t *lease,
+    ngx_uint_t node);
+
 /* In microseconds. */
 
 int64_t ngx_access_token_lease_length(const ngx_access_token_lease_t *lease);

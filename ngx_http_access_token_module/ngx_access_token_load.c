@@ -23,8 +23,9 @@
 
 #define NGX_ACCESS_TOKEN_LOAD_POOL   1024
 #define NGX_ACCESS_TOKEN_LOAD_KNOWN  64         /* organizations */
+#define NGX_ACCESS_TOKEN_LOAD_ROUNDS 4          /* of a fenced read */
 
-/* of a record */
+/* of a record, or of a fence */
 
 #define NGX_ACCESS_TOKEN_KEY_LEN                                              \
     (NGX_ACCESS_TOKEN_KEY_PREFIX_MAX + sizeof("t:{}:") - 1                    \
@@ -90,6 +91,7 @@ ngx_access_token_load(ngx_access_token_store_t *store,
     load->store = store;
     load->fenced = fenced;
     load->fencing = NULL;
+    load->rounds = 0;
     load->nfields = NGX_ACCESS_TOKEN_EDGE_FIRST;
 
     if (fenced) {
@@ -123,33 +125,46 @@ ngx_access_token_load_send(ngx_access_token_load_t *load)
  * The key of the server's heartbeat, which is not there, is deleted.  That
  * changes nothing, and yet is refused wherever a write is: by a replica, and by
  * a primary that has too few of them (but not by one that is merely full).
- * Where no server is known yet, the first answer will tell one.
+ *
+ * A server without slots has no such key, as one has that gets its first one,
+ * nor is one known before the map is.  Then it is a key of the record's own
+ * slot: that leads to where the slot goes, if it is on its way.
  */
 
 static ngx_int_t
 ngx_access_token_load_send_fence(ngx_access_token_load_t *load)
 {
+    u_char                     buf[NGX_ACCESS_TOKEN_KEY_LEN];
     ngx_str_t                  argv[2];
     const ngx_str_t           *key;
     ngx_access_token_store_t  *store;
 
     store = load->store;
     load->fence = 0;
-
-    if (load->node == NGX_REDIS_NODES) {
-        return NGX_OK;
-    }
-
-    key = ngx_access_token_lease_fence(store->lease, load->node);
-    if (key == NULL) {
-        return NGX_ERROR;
-    }
+    load->rounds++;
 
     ngx_str_set(&argv[0], "DEL");
-    argv[1] = *key;
 
-    load->fencing = ngx_redis_send_to(store->redis, load->node, argv, 2,
-                                      ngx_access_token_load_await_fence, load);
+    key = (load->node < NGX_REDIS_NODES)
+          ? ngx_access_token_lease_fence(store->lease, load->node) : NULL;
+
+    if (key) {
+        argv[1] = *key;
+
+        load->fencing = ngx_redis_send_to(store->redis, load->node, argv, 2,
+                                          ngx_access_token_load_await_fence,
+                                          load);
+
+    } else {
+        argv[1].data = buf;
+        argv[1].len = ngx_sprintf(buf, "%Vz:{%*s}", &store->key_prefix,
+                                  (size_t) NGX_ACCESS_TOKEN_TAG_LEN, load->id)
+                      - buf;
+
+        load->fencing = ngx_redis_send(store->redis, &argv[1], argv, 2,
+                                       ngx_access_token_load_await_fence,
+                                       load);
+    }
 
     return load->fencing ? NGX_OK : NGX_ERROR;
 }
@@ -165,6 +180,9 @@ ngx_access_token_load_await_fence(void *data, ngx_int_t rc,
 
     if (rc == NGX_OK && reply->type == NGX_REDIS_INTEGER) {
         load->fence = ngx_redis_connection(load->store->redis);
+
+    } else if (load->node < NGX_REDIS_NODES) {
+        ngx_access_token_lease_refused(load->store->lease, load->node);
     }
 }
 
@@ -224,7 +242,6 @@ ngx_access_token_load_await_record(void *data, ngx_int_t rc,
 {
     ngx_access_token_load_t *load = data;
 
-    ngx_uint_t           node;
     ngx_pool_t          *pool;
     ngx_access_token_t   t;
 
@@ -234,16 +251,15 @@ ngx_access_token_load_await_record(void *data, ngx_int_t rc,
         && load->fenced
         && !ngx_access_token_load_is_fenced(load))
     {
-        /* in a cluster the key may be on its way: the fence goes there too */
+        /* either key may be on its way: the next fence goes where this was */
 
-        node = ngx_redis_answering(load->store->redis);
+        load->node = ngx_redis_answering(load->store->redis);
 
-        if (node != load->node && node != NGX_REDIS_NODES) {
-            load->node = node;
-
-            if (ngx_access_token_load_send(load) == NGX_AGAIN) {
-                return;
-            }
+        if (ngx_redis_is_cluster(load->store->redis)
+            && load->rounds < NGX_ACCESS_TOKEN_LOAD_ROUNDS
+            && ngx_access_token_load_send(load) == NGX_AGAIN)
+        {
+            return;
         }
 
         rc = NGX_ERROR;

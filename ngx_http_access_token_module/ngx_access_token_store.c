@@ -44,6 +44,8 @@ static void ngx_access_token_store_drop_at(ngx_access_token_call_t *call,
 static ngx_int_t ngx_access_token_store_enlist(ngx_access_token_call_t *call);
 static void ngx_access_token_store_await_enlisted(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
+static void ngx_access_token_store_unlisted(
+    const ngx_access_token_call_t *call);
 static ngx_int_t ngx_access_token_store_send(ngx_access_token_call_t *call,
     const ngx_redis_script_t *script);
 static void ngx_access_token_store_await_change(void *data, ngx_int_t rc,
@@ -165,6 +167,8 @@ ngx_access_token_store_enlist(ngx_access_token_call_t *call)
         return NGX_AGAIN;
     }
 
+    ngx_access_token_store_unlisted(call);
+
     return ngx_access_token_store_send(call, &ngx_access_token_script_create);
 }
 
@@ -178,11 +182,7 @@ ngx_access_token_store_await_enlisted(void *data, ngx_int_t rc,
     call->op->command = NULL;
 
     if (rc != NGX_OK) {
-        ngx_log_error(NGX_LOG_ERR, call->op->pool->log, 0,
-                      "organization \"%V\" could not be added to the list of "
-                      "organizations, which is on another node of the cluster: "
-                      "it will be with its next token",
-                      &call->owner.organization);
+        ngx_access_token_store_unlisted(call);
     }
 
     if (ngx_access_token_store_send(call, &ngx_access_token_script_create)
@@ -190,6 +190,17 @@ ngx_access_token_store_await_enlisted(void *data, ngx_int_t rc,
     {
         ngx_access_token_call_done(call, NGX_ERROR);
     }
+}
+
+
+static void
+ngx_access_token_store_unlisted(const ngx_access_token_call_t *call)
+{
+    ngx_log_error(NGX_LOG_ERR, call->op->pool->log, 0,
+                  "organization \"%V\" could not be added to the list of "
+                  "organizations, which is on another node of the cluster: "
+                  "it will be with its next token",
+                  &call->owner.organization);
 }
 
 

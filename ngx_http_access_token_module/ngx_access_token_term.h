@@ -83,6 +83,10 @@ void ngx_access_token_lease_adopt(ngx_access_token_term_t *term, int64_t now);
 
 ngx_int_t ngx_access_token_heartbeat_fence(ngx_access_token_term_t *term);
 
+/* A write to it was refused: another one is looked for. */
+
+void ngx_access_token_heartbeat_refused(ngx_access_token_term_t *term);
+
 /* Sends one, if there is a key for it; sets term->sent until it is over. */
 
 void ngx_access_token_heartbeat_send(ngx_access_token_term_t *term,

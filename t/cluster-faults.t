@@ -249,6 +249,49 @@ $cluster->await_peace;
 all_cached();
 
 
+# --- nobody changes anything while a primary is replaced ----------------------
+
+# What makes changes has a client of its own, which has not heard of it.  There
+# are two replicas, so one is left that confirms a change.
+
+my %worker = $gateway->connect_workers;
+my @on = values %worker;
+
+sub changes {
+    my ($action) = @_;
+
+    return join ' ', map {
+        $gateway->call(POST => "$its[$_]{path}/$action", on => $on[$_],
+                       bearer => $gateway->root)->{status} } 0, 1;
+}
+
+my $second = $cluster->add_node($replica);
+is(changes('revoke'), '200 200', 'a change by either worker');
+is(changes('activate'), '200 200', 'and another one');
+
+$cluster->await_replica($replica);
+$cluster->kill9($replica);
+my $next;
+Gateway::becomes(sub {
+    ($next) = grep { $cluster->is_primary($_) } $primary, $second;
+    return $next && $cluster->replicas_of($next);
+}, 20) or BAIL_OUT('nobody took over');
+$cluster->await_replica($next);
+$cluster->await_peace;
+
+$since = Load::now();
+is(changes('revoke'), '200 200', 'the first ones at the new primary');
+cmp_ok(Load::now() - $since, '<', 1, 'find it in time');
+is(status($_), '401', 'and are seen') for @its[0, 1];
+is(changes('activate'), '200 200', 'and so do others');
+
+my ($away) = grep { $_ != $next } $primary, $second;
+$cluster->restart($replica);
+$cluster->await_peace;
+($primary, $replica) = ($away, $next);
+all_cached();
+
+
 # --- most primaries are silent ------------------------------------------------
 
 # One is left, and cannot know whether it still is one.

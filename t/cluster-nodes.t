@@ -62,6 +62,25 @@ my $load = Load->new(gateways => [$gateway], tokens => \@made);
 my $node = $cluster->add_node;
 
 my @slots = map { Cluster::slot_of_token($_->{token}) } @made[0 .. 11];
+
+# Its first slot; no link is up, so reads are fenced: it has no key for that.
+
+my %status;
+
+$cluster->migrate_slot($slots[0], $node, between => sub {
+    my ($step) = @_;
+
+    for (1 .. 8) {
+        $cluster->ask($_, 'CLIENT', 'KILL', 'TYPE', 'pubsub')
+            for $cluster->nodes;
+        push @{ $status{$step} }, get($gateway, $made[0]);
+    }
+});
+
+is(Load::tally(@{ $status{$_} }), '8 of 200 BYPASS',
+   "the first slot of a node, and no link is up: $_")
+    for qw(opened half moved closed);
+
 $cluster->move_slots($node, @slots, 0 .. 49);
 $cluster->await_peace;
 is(scalar(grep { $cluster->primary_of($_) == $node } @slots), 12,
@@ -115,7 +134,7 @@ $watch->blocking(0);
 ok(!$watch->accept, 'nobody tries to connect to where it was');
 close $watch;
 
-$gateway->stop;
+$gateway->stop(qr/closed by redis while/);
 
 
 # --- only one of those that are named is there --------------------------------
@@ -163,5 +182,67 @@ is(Load::tally(map { get($gateway, $_) =~ s/ .*//r } @made), '24 of 200',
 ok(ready($gateway, @first), 'and changes are heard of');
 
 $gateway->stop(qr/connect\(\) failed|no node of the redis cluster takes/);
+
+
+# --- the list of organizations is away ----------------------------------------
+
+my $lists = $cluster->primary_of(Cluster::slot_of('at:o'));
+my ($late, $later) = grep {
+    $cluster->home_of(token(organization => $_)) != $lists
+} map { "late$_" } 1 .. 50;
+
+$gateway = Gateway->new(%options, address => $cluster->address(@named));
+
+sub make {
+    my ($organization, $on) = @_;
+
+    return $gateway->call(POST => "/api/organizations/$organization"
+                                  . '/access-tokens', bearer => $gateway->root,
+                          json => { name => 'a token',
+                                    expires_at => Gateway::in_days(30) },
+                          on => $on);
+}
+
+sub lists {
+    my ($organization) = @_;
+    my $list = $gateway->call(GET => '/api/organizations?limit=100',
+                              bearer => $gateway->root);
+
+    return $list->{status} if $list->{status} ne '200';
+    return scalar grep { $_->{id} eq $organization }
+                  @{ $list->{json}{organizations} };
+}
+
+is(lists($late), 0, 'an organization without a token is not listed');
+my (undef, $on) = $gateway->connect_workers;
+$cluster->kill9($lists);
+
+# The first one asks that node in vain, the next does not even ask.
+
+for my $organization ($late, $late, $later) {
+    $since = time;
+    my $response = make($organization, $on);
+    $took = time - $since;
+    is($response->{status}, '201', 'a token is made nevertheless');
+    cmp_ok($took, '<', 1, 'in time');
+    is(get($gateway, $response->{json}) =~ s/ .*//r, '200', 'and let in');
+}
+
+is(lists($late), '503', 'the list is away');
+is($gateway->await_log(qr/\[error\].*"$late" could not be added to the list/,
+                       2), 2, 'each time that is logged');
+is($gateway->await_log(qr/\[error\].*"$later" could not be added to the list/,
+                       1), 1, 'with the organization');
+
+$cluster->restart($lists);
+$cluster->await_peace;
+ok(Gateway::becomes(sub { lists($late) eq '0' }, 5), 'it is back, without them');
+is(make($late)->{status}, '201', 'the next token');
+is(lists($late), 1, 'brings its organization into it');
+is(lists($later), 0, 'and no other');
+
+$gateway->stop(qr/connect\(\) failed|closed by redis/,
+               qr/could not be added to the list/,
+               qr/no node of the redis cluster takes/);
 
 done_testing();

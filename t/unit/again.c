@@ -89,7 +89,7 @@ test_ask(void)
     wire_ok(wire_conn(WIRE_A));
     wire_is_ok(sent, "asked in vain");
 
-    tap_test("ASK counts as MOVED does");
+    tap_test("ASK counts as MOVED does: the sixth waits, as others do");
 
     unit_wait(200);
     wire_map(wire_asked(), wire_three, WIRE_THREE);
@@ -105,7 +105,24 @@ test_ask(void)
     wire_expect(wire_conn(WIRE_B), "GET " KEY_A " ");
     tap_is(sent->answers, 0, "answers");
     wire_error(wire_conn(WIRE_B), "MOVED 866 a:7000");
-    wire_is_error(sent, "the sixth");
+    tap_is(sent->answers, 0, "answers");
+    wire_expect_none(wire_conn(WIRE_A));
+    wire_expect_none(wire_conn(WIRE_B));
+
+    tap_test("and is redirected once more then");
+
+    (void) wire_pass(20);
+    wire_expect(wire_conn(WIRE_A), "GET " KEY_A " ");
+    wire_error(wire_conn(WIRE_A), "ASK 866 b:7000");
+    wire_expect(wire_conn(WIRE_B), "ASKING ");
+    wire_ok(wire_conn(WIRE_B));
+    wire_expect(wire_conn(WIRE_B), "GET " KEY_A " ");
+    wire_error(wire_conn(WIRE_B), "MOVED 866 a:7000");
+    wire_expect_none(wire_conn(WIRE_A));
+    wire_expect_none(wire_conn(WIRE_B));
+    (void) wire_pass(20);
+    wire_ok(wire_conn(WIRE_A));
+    wire_is_ok(sent, "in the end");
     wire_end();
 }
 

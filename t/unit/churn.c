@@ -432,8 +432,11 @@ link_any(ngx_redis_conn_t *conn)
 static ngx_uint_t
 is_map(const ngx_redis_command_t *cmd)
 {
-    return cmd->last - cmd->pos == sizeof("CLUSTER SLOTS ") - 1
-           && ngx_memcmp(cmd->pos, "CLUSTER SLOTS ", 14) == 0;
+    ngx_str_t  s;
+
+    s = unit_bytes(cmd);
+
+    return unit_is(&s, "CLUSTER SLOTS ");
 }
 
 

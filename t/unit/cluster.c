@@ -23,6 +23,9 @@ static void test_routes(void);
 static void test_moved(void);
 static void test_moved_many(void);
 static void test_moved_far(void);
+static void test_moved_in_vain(void);
+static void redirect(const char *name);
+static void tell_map(void);
 static void test_moved_other_slot(void);
 static void test_moved_hosts(void);
 static void test_errors(void);
@@ -43,6 +46,7 @@ main(void)
     test_moved();
     test_moved_many();
     test_moved_far();
+    test_moved_in_vain();
     test_moved_other_slot();
     test_moved_hosts();
     test_errors();
@@ -238,49 +242,122 @@ test_moved_far(void)
     ngx_uint_t    i, n;
     wire_sent_t  *sent;
 
-    tap_test("a command is redirected five times, and then it has failed");
+    tap_test("a command is redirected five times at once");
 
-    for (n = 0; n < 7; n++) {
+    for (n = 0; n <= 5; n++) {
         wire_begin_three();
         sent = wire_send(KEY_A);
 
         for (i = 0; i < n; i++) {
             tap_is(sent->answers, 0, "answers");
-            wire_error(wire_conn(i & 1 ? WIRE_B : WIRE_A),
-                       i & 1 ? "MOVED 866 a:7000" : moved_b);
-
-            if (sent->answers) {
-                break;
-            }
+            redirect(i & 1 ? WIRE_B : WIRE_A);
         }
 
-        if (n <= 5) {
-            wire_ok(wire_conn(n & 1 ? WIRE_B : WIRE_A));
-            wire_is_ok(sent, "redirected");
-
-        } else {
-            tap_is(i, 5, "redirections");
-            wire_is_error(sent, "redirected");
-            wire_expect_none(wire_conn(WIRE_A));
-            wire_expect_none(wire_conn(WIRE_B));
-        }
-
+        wire_ok(wire_conn(n & 1 ? WIRE_B : WIRE_A));
+        wire_is_ok(sent, "redirected");
         wire_end();
     }
 
-    tap_test("so it is if a node says that it is moved to itself");
+    tap_test("then it waits, and is redirected once more each 20 ms");
 
     wire_begin_three();
+    tell_map();
     sent = wire_send(KEY_A);
 
     for (i = 0; i < 6; i++) {
-        tap_is(sent->answers, 0, "answers");
-        wire_error(wire_conn(WIRE_A), "MOVED 866 a:7000");
+        redirect(i & 1 ? WIRE_B : WIRE_A);
     }
 
-    wire_is_error(sent, "redirected");
-    wire_expect_none(wire_conn(WIRE_A));
+    for (n = 0; n < 4; n++) {
+        tap_is(sent->answers, 0, "answers");
+        unit_wait(19);
+        wire_expect_none(wire_conn(WIRE_A));
+        wire_expect_none(wire_conn(WIRE_B));
+        unit_wait(1);
+
+        redirect(n & 1 ? WIRE_A : WIRE_B);
+        redirect(n & 1 ? WIRE_B : WIRE_A);
+    }
+
+    unit_wait(20);
+    wire_expect(wire_conn(WIRE_B), "GET " KEY_A " ");
+    wire_ok(wire_conn(WIRE_B));
+    wire_is_ok(sent, "when they agree");
     wire_end();
+}
+
+
+/* Two nodes that say MOVED to each other, or one that says so of itself. */
+
+static void
+test_moved_in_vain(void)
+{
+    ngx_msec_t    since;
+    ngx_uint_t    i, n, told;
+    wire_sent_t  *sent;
+
+    tap_test("until its time is up, and then it has failed");
+
+    for (i = 0; i < 2; i++) {
+        wire_begin_three();
+        since = ngx_current_msec;
+        told = unit_told;
+        sent = wire_send(KEY_A);
+
+        for (n = 0; sent->answers == 0; /* void */ ) {
+
+            if (wire_conn(WIRE_B) && unit_first(wire_conn(WIRE_B))) {
+                redirect(WIRE_B);
+                n++;
+
+            } else if (unit_first(wire_conn(WIRE_A))) {
+                wire_error(wire_conn(WIRE_A), i ? "MOVED 866 a:7000" : moved_b);
+                n++;
+
+            } else {
+                (void) wire_pass(1);
+            }
+        }
+
+        wire_is_error(sent, "in the end");
+        wire_expect_none(wire_conn(WIRE_A));
+        wire_expect_none(wire_conn(WIRE_B));
+        tap_is(ngx_current_msec - since, WIRE_TIMEOUT, "ms");
+        tap_is(unit_told - told, 1, "lines of the log");
+
+        /* six at once, two each 20 ms, and two more when a map is told */
+
+        tap_ok(wire_maps >= 4 && wire_maps <= 5, "%lu maps",
+               (u_long) wire_maps);
+        tap_is(n, 6 + 2 * (WIRE_TIMEOUT / 20 - 1) + 2 * wire_maps, "sent");
+        wire_end();
+    }
+}
+
+
+/* "a" and "b" each say that the other one has the slot. */
+
+static void
+redirect(const char *name)
+{
+    wire_expect(wire_conn(name), "GET " KEY_A " ");
+    wire_error(wire_conn(name),
+               strcmp(name, WIRE_A) == 0 ? moved_b : "MOVED 866 a:7000");
+}
+
+
+/* So it is not asked for in the next 100 ms. */
+
+static void
+tell_map(void)
+{
+    wire_sent_t  *sent;
+
+    sent = wire_send_to(0, "PING");
+    wire_error(wire_conn(WIRE_A), "CLUSTERDOWN ");
+    wire_is_error(sent, "of which there is a doubt");
+    unit_wait(1);
+    wire_map(wire_asked(), wire_three, WIRE_THREE);
 }
 
 

@@ -4,7 +4,8 @@
  *
  * What stands below the client, its cluster, the link and Sentinels: there are
  * connections that keep their commands until the test answers them or fails,
- * the clock, and the little of nginx that is called besides.  Bytes are the
+ * and that have written them at the end of the turn if they are open, the
+ * clock, and the little of nginx that is called besides.  Bytes are the
  * arguments, each with a space behind it.
  */
 
@@ -32,6 +33,7 @@ typedef struct {
 
 
 static void unit_turn(ngx_event_t *ev);
+static void unit_write(ngx_redis_conn_t *conn);
 static void unit_close(ngx_redis_conn_t *conn);
 
 
@@ -89,9 +91,32 @@ unit_turn(ngx_event_t *ev)
 
     conn = ev->data;
 
-    if (!conn->opening && !conn->ready && !ngx_queue_empty(&conn->waiting)) {
+    if (conn->ready) {
+        unit_write(conn);
+        return;
+    }
+
+    if (!conn->opening && !ngx_queue_empty(&conn->waiting)) {
         conn->opening = 1;
         conn->open(conn);
+    }
+}
+
+
+/* From now on they may have been carried out. */
+
+static void
+unit_write(ngx_redis_conn_t *conn)
+{
+    ngx_queue_t          *q;
+    ngx_redis_command_t  *cmd;
+
+    for (q = ngx_queue_head(&conn->waiting);
+         q != ngx_queue_sentinel(&conn->waiting);
+         q = ngx_queue_next(q))
+    {
+        cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
+        cmd->pos = cmd->last;
     }
 }
 
@@ -106,6 +131,19 @@ unit_first(const ngx_redis_conn_t *conn)
 }
 
 
+ngx_str_t
+unit_bytes(const ngx_redis_command_t *cmd)
+{
+    ngx_str_t  s;
+
+    s.data = cmd->eval ? cmd->eval
+                       : (u_char *) cmd + sizeof(ngx_redis_command_t);
+    s.len = cmd->last - s.data;
+
+    return s;
+}
+
+
 size_t
 unit_answer_on(ngx_redis_conn_t *conn, const ngx_redis_reply_t *reply)
 {
@@ -113,7 +151,7 @@ unit_answer_on(ngx_redis_conn_t *conn, const ngx_redis_reply_t *reply)
     ngx_redis_command_t  *cmd;
 
     cmd = unit_first(conn);
-    size = cmd->last - cmd->pos;
+    size = unit_bytes(cmd).len;
 
     ngx_queue_remove(&cmd->queue);
     conn->ncommands--;
@@ -185,6 +223,8 @@ ngx_redis_conn_ready(ngx_redis_conn_t *conn)
 {
     conn->opening = 0;
     conn->ready = 1;
+
+    unit_write(conn);
 }
 
 

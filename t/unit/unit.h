@@ -189,9 +189,10 @@ ngx_redis_conn_t *unit_conn_to(const char *name, ngx_uint_t listens);
 
 ngx_redis_conn_t *unit_conn_at(ngx_uint_t n);
 
-/* The command that waits longest for its answer, or NULL. */
+/* The command that waits longest for its answer, or NULL; its bytes. */
 
 ngx_redis_command_t *unit_first(const ngx_redis_conn_t *conn);
+ngx_str_t unit_bytes(const ngx_redis_command_t *cmd);
 
 /* Answers that one; how many bytes it has.  Without "on", unit_conn. */
 

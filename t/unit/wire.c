@@ -257,6 +257,7 @@ wire_doubt(void)
 ngx_redis_conn_t *
 wire_asked(void)
 {
+    ngx_str_t             s;
     ngx_uint_t            i;
     ngx_queue_t          *q;
     ngx_redis_conn_t     *conn, *asked;
@@ -278,10 +279,9 @@ wire_asked(void)
         {
             cmd = ngx_queue_data(q, ngx_redis_command_t, queue);
 
-            if (cmd->last - cmd->pos == sizeof("CLUSTER SLOTS ") - 1
-                && ngx_memcmp(cmd->pos, "CLUSTER SLOTS ",
-                              sizeof("CLUSTER SLOTS ") - 1) == 0)
-            {
+            s = unit_bytes(cmd);
+
+            if (unit_is(&s, "CLUSTER SLOTS ")) {
                 wire_check(asked == NULL, "the map", "was asked for twice");
                 asked = conn;
             }
@@ -326,8 +326,7 @@ wire_expect(ngx_redis_conn_t *conn, const char *text)
         return;
     }
 
-    s.data = cmd->pos;
-    s.len = cmd->last - cmd->pos;
+    s = unit_bytes(cmd);
 
     tap_is_str(&s, text, strlen(text), "command");
 }
