@@ -222,7 +222,7 @@ ngx_redis_is_cluster(const ngx_redis_t *redis)
 ngx_uint_t
 ngx_redis_has_node(const ngx_redis_t *redis, ngx_uint_t node)
 {
-    return redis->nodes[node] != NULL;
+    return ngx_redis_at(redis, node) != NULL;
 }
 
 
@@ -231,7 +231,7 @@ ngx_redis_node_name(const ngx_redis_t *redis, ngx_uint_t node)
 {
     ngx_redis_node_t  *at;
 
-    at = (node < NGX_REDIS_NODES) ? redis->nodes[node] : NULL;
+    at = ngx_redis_at(redis, node);
 
     return (at && at->place.naddrs) ? &at->place.addrs[0].name
                                     : &redis->conf->address;
@@ -243,7 +243,7 @@ ngx_redis_server(const ngx_redis_t *redis, ngx_uint_t node)
 {
     ngx_redis_node_t  *at;
 
-    at = (node < NGX_REDIS_NODES) ? redis->nodes[node] : NULL;
+    at = ngx_redis_at(redis, node);
 
     return (at && at->conn.ready) ? &at->conn.server : &ngx_redis_nobody;
 }

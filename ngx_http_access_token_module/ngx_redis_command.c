@@ -76,7 +76,7 @@ ngx_redis_send_to(ngx_redis_t *redis, ngx_uint_t node, const ngx_str_t *argv,
 {
     ngx_redis_node_t  *to;
 
-    to = redis->nodes[node];
+    to = ngx_redis_at(redis, node);
 
     if (to == NULL || ngx_redis_node_pauses(to)) {
         return NULL;

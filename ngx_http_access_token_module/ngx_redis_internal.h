@@ -319,6 +319,15 @@ struct ngx_redis_s {
 };
 
 
+/* The server of a number; NULL: there is none. */
+
+static ngx_inline ngx_redis_node_t *
+ngx_redis_at(const ngx_redis_t *redis, ngx_uint_t number)
+{
+    return (number < NGX_REDIS_NODES) ? redis->nodes[number] : NULL;
+}
+
+
 #define NGX_REDIS_SLOTS  16384
 
 /* Its servers are the nodes that have slots; one that leaves has no number. */

@@ -562,8 +562,10 @@ void
 ngx_redis_link_reset(ngx_redis_t *redis, ngx_uint_t node, const char *reason)
 {
     ngx_redis_link_t  *link;
+    ngx_redis_node_t  *at;
 
-    link = redis->nodes[node] ? redis->nodes[node]->link : NULL;
+    at = ngx_redis_at(redis, node);
+    link = at ? at->link : NULL;
 
     if (link == NULL || !link->up || link->reason[0]) {
         return;
@@ -651,7 +653,7 @@ ngx_redis_link_tracks(const ngx_redis_t *redis, ngx_uint_t node)
 {
     ngx_redis_node_t  *at;
 
-    at = redis->nodes[node];
+    at = ngx_redis_at(redis, node);
 
     return at && at->link && at->link->tracked;
 }
@@ -664,7 +666,7 @@ ngx_redis_link_server(const ngx_redis_t *redis, ngx_uint_t node)
 
     static const ngx_str_t  nobody = ngx_null_string;
 
-    at = (node < NGX_REDIS_NODES) ? redis->nodes[node] : NULL;
+    at = ngx_redis_at(redis, node);
 
     return (at && at->link && at->link->up) ? &at->link->conn.server : &nobody;
 }
