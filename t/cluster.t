@@ -265,8 +265,12 @@ my ($active, $revoked) = $load->judged;
 cmp_ok($active, '>', 200, "of $active that had to be let in");
 is(Load::tally(map { $_->{status} } $load->failed), '', 'and none was 5xx');
 
-are_all('200 HIT', 'tokens of the slot are in the cache',
-        map { get($_); get($_) } @moving);
+# by either worker, each of which learns for itself where the slot is
+
+my @missed = grep { my $made = $_;
+                    !Gateway::becomes(sub { get($made) eq '200 HIT' }) }
+                  @moving;
+is(scalar(@missed), 0, 'tokens of the slot are in the cache');
 $cluster->ask($to, 'DEL', token_key($moving[9]{token}));
 ok(Gateway::becomes(sub { status_of(get($moving[9])) eq '401' }, 0.5),
    'a change at the new node is heard');
@@ -382,7 +386,15 @@ $between = $gateway->create('between' . $n++, '')
 $cluster->ask($_, 'CLIENT', 'KILL', 'TYPE', 'pubsub') for $from, $to;
 is(status_of(get($between)), 200, 'and without a link what is new is let in');
 
-$cluster->give_slot($_, $from, $to) for @fences;
+# An organization may happen to lie there, too.
+
+for my $slot (@fences) {
+    while (my @keys = $cluster->keys_in($from, $slot)) {
+        $cluster->move_keys($from, $to, @keys);
+    }
+    $cluster->give_slot($slot, $from, $to);
+}
+
 $cluster->await_peace;
 
 
@@ -452,24 +464,34 @@ sub moved { return counted('errorstats', qr/^errorstat_MOVED:count=(\d+)/m) }
 
 my @many = map { $gateway->create('many', '') } 1 .. 80;
 $slot = Cluster::slot_of_token($many[0]{token});
-$from = $cluster->primary_of($slot);
-($to) = grep { $_ != $from } $cluster->primaries;
-$cluster->migrate_slot($slot, $to);
-$cluster->await_peace;
 
-my ($maps, $moved) = (maps(), moved());
+my ($maps, $moved, @twenty, @sixty);
 
-my @sockets = map { $gateway->connect } 1 .. 20;
-$gateway->send_request($sockets[$_], GET => '/', bearer => $many[$_]{token})
-    for 0 .. 19;
-are_all(200, 'twenty at once ask for what has moved',
-        map { Gateway::parse(Gateway::read_all($_))->{status} } @sockets);
-are_all(200, 'and sixty one after the other',
-        map { status_of(get($_)) } @many[20 .. 79]);
+# Once more if the map happened to be asked for just before.
+
+for (1 .. 5) {
+    $from = $cluster->primary_of($slot);
+    ($to) = grep { $_ != $from } $cluster->primaries;
+    $cluster->migrate_slot($slot, $to);
+    $cluster->await_peace;
+
+    ($maps, $moved) = (maps(), moved());
+
+    my @sockets = map { $gateway->connect } 1 .. 20;
+    $gateway->send_request($sockets[$_], GET => '/', bearer => $many[$_]{token})
+        for 0 .. 19;
+    @twenty = map { Gateway::parse(Gateway::read_all($_))->{status} } @sockets;
+    @sixty = map { status_of(get($_)) } @many[20 .. 79];
+
+    $moved = moved() - $moved;
+    last if $moved;
+}
+
+are_all(200, 'twenty at once ask for what has moved', @twenty);
+are_all(200, 'and sixty one after the other', @sixty);
 
 Gateway::becomes(sub { maps() > $maps }, 1);
 $maps = maps() - $maps;
-$moved = moved() - $moved;
 cmp_ok($moved, '>', 0, "$moved are told that it has moved");
 cmp_ok($moved, '<=', 40, 'no more than had been sent before one was told');
 cmp_ok($maps, '>', 0, "the map is asked for anew, $maps times");
