@@ -289,7 +289,6 @@ static ngx_access_token_flight_t *
 ngx_access_token_flight_start(ngx_access_token_store_t *store,
     const u_char *id, int64_t now)
 {
-    ngx_uint_t                  fenced;
     ngx_access_token_flight_t  *flight;
 
     flight = ngx_alloc(sizeof(ngx_access_token_flight_t), ngx_cycle->log);
@@ -301,10 +300,7 @@ ngx_access_token_flight_start(ngx_access_token_store_t *store,
     ngx_memcpy(flight->load.id, id, NGX_ACCESS_TOKEN_ID_LEN);
     ngx_queue_init(&flight->waiters);
 
-    fenced = store->lease
-             && ngx_access_token_lease_origin(store->lease, id, now) == NULL;
-
-    if (ngx_access_token_flight_send(flight, now, fenced) != NGX_AGAIN) {
+    if (ngx_access_token_flight_send(flight, now, 0) != NGX_AGAIN) {
         ngx_free(flight);
         return NULL;
     }
@@ -320,7 +316,7 @@ ngx_access_token_flight_start(ngx_access_token_store_t *store,
 }
 
 
-/* NGX_AGAIN: it will land; NGX_ERROR. */
+/* Fenced in any case where no lease runs.  NGX_AGAIN: it lands; NGX_ERROR. */
 
 static ngx_int_t
 ngx_access_token_flight_send(ngx_access_token_flight_t *flight, int64_t now,
@@ -332,10 +328,6 @@ ngx_access_token_flight_send(ngx_access_token_flight_t *flight, int64_t now,
 
     zone = flight->store->zone;
     lease = flight->store->lease;
-
-#if (NGX_ACCESS_TOKEN_MUTATION == 4)
-    fenced = 0;
-#endif
 
     flight->sent = now;
     flight->load.handler = ngx_access_token_flight_land;
@@ -349,11 +341,16 @@ ngx_access_token_flight_send(ngx_access_token_flight_t *flight, int64_t now,
 
         } else {
             ngx_memzero(&flight->origin, sizeof(ngx_access_token_origin_t));
+            fenced = 1;
         }
 
         ngx_access_token_cache_stamp(zone, &flight->origin, flight->load.id,
                                      &flight->stamp);
     }
+
+#if (NGX_ACCESS_TOKEN_MUTATION == 4)
+    fenced = 0;
+#endif
 
     if (fenced) {
         ngx_access_token_count(zone->counters->fenced);

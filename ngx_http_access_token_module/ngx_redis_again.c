@@ -30,8 +30,6 @@
 #define NGX_REDIS_AGAIN         20          /* ms; TRYAGAIN, CLUSTERDOWN */
 
 
-static ngx_uint_t ngx_redis_cluster_says(const ngx_str_t *error,
-    const char *code);
 static ngx_int_t ngx_redis_cluster_follow(ngx_redis_cluster_t *cluster,
     ngx_redis_command_t *cmd, ngx_redis_node_t *node, ngx_uint_t ask);
 static ngx_uint_t ngx_redis_cluster_late(const ngx_redis_command_t *cmd);
@@ -53,9 +51,9 @@ ngx_redis_cluster_redirect(ngx_redis_cluster_t *cluster,
     known = (ngx_redis_map_target(error, &slot, &host, &port) == NGX_OK);
     moved = known && error->data[0] == 'M';
 
-    down = ngx_redis_cluster_says(error, "CLUSTERDOWN ");
+    down = ngx_redis_says(error, "CLUSTERDOWN ");
 
-    if (!known && !down && !ngx_redis_cluster_says(error, "TRYAGAIN ")) {
+    if (!known && !down && !ngx_redis_says(error, "TRYAGAIN ")) {
         return NGX_DECLINED;
     }
 
@@ -124,17 +122,6 @@ ngx_redis_cluster_spare(ngx_redis_cluster_t *cluster, ngx_redis_command_t *cmd)
     ngx_redis_cluster_keep(cluster, cmd);
 
     return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_redis_cluster_says(const ngx_str_t *error, const char *code)
-{
-    size_t  len;
-
-    len = ngx_strlen(code);
-
-    return error->len >= len && ngx_strncmp(error->data, code, len) == 0;
 }
 
 

@@ -318,16 +318,13 @@ ngx_redis_wants_eval(ngx_redis_node_t *node, const ngx_str_t *error)
     u_char            *last;
     ngx_redis_conn_t  *conn;
 
-    if (error->len >= sizeof("NOSCRIPT") - 1
-        && ngx_strncmp(error->data, "NOSCRIPT", sizeof("NOSCRIPT") - 1) == 0)
-    {
+    if (ngx_redis_says(error, "NOSCRIPT")) {
         return 1;
     }
 
     last = error->data + error->len;
 
-    if ((error->len < sizeof("NOPERM") - 1
-         || ngx_strncmp(error->data, "NOPERM", sizeof("NOPERM") - 1) != 0)
+    if (!ngx_redis_says(error, "NOPERM")
         && !ngx_strlcasestrn(error->data, last, (u_char *) "unknown command",
                              sizeof("unknown command") - 2))
     {

@@ -319,6 +319,19 @@ struct ngx_redis_s {
 };
 
 
+/* 1 if an error reply begins so. */
+
+static ngx_inline ngx_uint_t
+ngx_redis_says(const ngx_str_t *error, const char *code)
+{
+    size_t  len;
+
+    len = ngx_strlen(code);
+
+    return error->len >= len && ngx_strncmp(error->data, code, len) == 0;
+}
+
+
 /* The server of a number; NULL: there is none. */
 
 static ngx_inline ngx_redis_node_t *
@@ -513,6 +526,11 @@ ngx_redis_link_t *ngx_redis_link_create(ngx_redis_node_t *node,
     ngx_pool_t *pool);
 void ngx_redis_link_start(ngx_redis_link_t *link);
 void ngx_redis_link_close(ngx_redis_link_t *link);
+
+/* 1 if it is what a subscriber is told: [kind, channel, anything]. */
+
+ngx_uint_t ngx_redis_is_push(const ngx_redis_reply_t *reply,
+    const char *kind);
 
 
 /* --- address ----------------------------------------------------------- */

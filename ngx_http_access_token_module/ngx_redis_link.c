@@ -79,9 +79,6 @@ static ngx_int_t ngx_redis_link_take_news(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_redis_link_take_keys(ngx_redis_link_t *link,
     const ngx_redis_reply_t *keys);
-static ngx_uint_t ngx_redis_link_is_push(const ngx_redis_reply_t *reply,
-    const ngx_str_t *kind);
-static ngx_uint_t ngx_redis_link_is(const ngx_str_t *s, const ngx_str_t *name);
 static ngx_int_t ngx_redis_link_garbled(ngx_redis_conn_t *conn);
 static void ngx_redis_link_distrust(ngx_event_t *ev);
 static void ngx_redis_link_lost(ngx_redis_conn_t *conn);
@@ -90,8 +87,6 @@ static void ngx_redis_link_moved(ngx_redis_conn_t *conn);
 
 static const ngx_str_t  ngx_redis_invalidate =
     ngx_string("__redis__:invalidate");
-static const ngx_str_t  ngx_redis_subscribe = ngx_string("subscribe");
-static const ngx_str_t  ngx_redis_message = ngx_string("message");
 
 
 ngx_redis_link_t *
@@ -411,11 +406,11 @@ ngx_redis_link_take_subscribed(ngx_redis_conn_t *conn,
         return NGX_ERROR;
     }
 
-    if (ngx_redis_link_is_push(reply, &ngx_redis_message)) {
+    if (ngx_redis_is_push(reply, "message")) {
         return NGX_OK;
     }
 
-    if (!ngx_redis_link_is_push(reply, &ngx_redis_subscribe)) {
+    if (!ngx_redis_is_push(reply, "subscribe")) {
         return ngx_redis_link_garbled(conn);
     }
 
@@ -471,11 +466,15 @@ ngx_redis_link_take_news(ngx_redis_conn_t *conn,
         return NGX_OK;
     }
 
-    if (!ngx_redis_link_is_push(reply, &ngx_redis_message)) {
+    if (!ngx_redis_is_push(reply, "message")) {
         return ngx_redis_link_garbled(conn);
     }
 
-    if (ngx_redis_link_is(&elts[1].str, &ngx_redis_invalidate)) {
+    if (elts[1].str.len == ngx_redis_invalidate.len
+        && ngx_memcmp(elts[1].str.data, ngx_redis_invalidate.data,
+                      ngx_redis_invalidate.len)
+           == 0)
+    {
         return ngx_redis_link_take_keys(link, &elts[2]);
     }
 
@@ -521,10 +520,8 @@ ngx_redis_link_take_keys(ngx_redis_link_t *link, const ngx_redis_reply_t *keys)
 }
 
 
-/* [kind, channel, anything] */
-
-static ngx_uint_t
-ngx_redis_link_is_push(const ngx_redis_reply_t *reply, const ngx_str_t *kind)
+ngx_uint_t
+ngx_redis_is_push(const ngx_redis_reply_t *reply, const char *kind)
 {
     ngx_redis_reply_t  *elts;
 
@@ -536,15 +533,8 @@ ngx_redis_link_is_push(const ngx_redis_reply_t *reply, const ngx_str_t *kind)
 
     return elts[0].type == NGX_REDIS_STRING
            && elts[1].type == NGX_REDIS_STRING
-           && ngx_redis_link_is(&elts[0].str, kind);
-}
-
-
-static ngx_uint_t
-ngx_redis_link_is(const ngx_str_t *s, const ngx_str_t *name)
-{
-    return s->len == name->len
-           && ngx_memcmp(s->data, name->data, name->len) == 0;
+           && elts[0].str.len == ngx_strlen(kind)
+           && ngx_memcmp(elts[0].str.data, kind, elts[0].str.len) == 0;
 }
 
 

@@ -135,14 +135,10 @@ ngx_redis_map_target(const ngx_str_t *error, ngx_uint_t *slot,
     p = error->data;
     last = p + error->len;
 
-    if (error->len > sizeof("MOVED ") - 1
-        && ngx_strncmp(p, "MOVED ", sizeof("MOVED ") - 1) == 0)
-    {
+    if (ngx_redis_says(error, "MOVED ")) {
         p += sizeof("MOVED ") - 1;
 
-    } else if (error->len > sizeof("ASK ") - 1
-               && ngx_strncmp(p, "ASK ", sizeof("ASK ") - 1) == 0)
-    {
+    } else if (ngx_redis_says(error, "ASK ")) {
         p += sizeof("ASK ") - 1;
 
     } else {

@@ -161,10 +161,7 @@ ngx_redis_primary_doubt(ngx_redis_primary_t *primary)
 void
 ngx_redis_primary_refused(ngx_redis_primary_t *primary, const ngx_str_t *error)
 {
-    if (error->len >= sizeof("NOREPLICAS ") - 1
-        && ngx_strncmp(error->data, "NOREPLICAS ", sizeof("NOREPLICAS ") - 1)
-           == 0)
-    {
+    if (ngx_redis_says(error, "NOREPLICAS ")) {
         primary->bare = 1;
         ngx_redis_primary_doubt(primary);
     }

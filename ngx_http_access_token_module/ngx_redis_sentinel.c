@@ -79,8 +79,6 @@ static ngx_int_t ngx_redis_sentinel_take_subscribed(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_redis_sentinel_take_news(ngx_redis_conn_t *conn,
     const ngx_redis_reply_t *reply);
-static ngx_uint_t ngx_redis_sentinel_is_push(const ngx_redis_reply_t *reply,
-    const char *kind);
 static ngx_int_t ngx_redis_sentinel_garbled(ngx_redis_conn_t *conn);
 static void ngx_redis_sentinel_lost(ngx_redis_conn_t *conn);
 static ngx_int_t ngx_redis_endpoint_set(ngx_redis_endpoint_t *endpoint,
@@ -410,10 +408,7 @@ ngx_redis_sentinel_take_address(ngx_redis_conn_t *conn,
 static ngx_int_t
 ngx_redis_sentinel_refuses(ngx_redis_conn_t *conn, const ngx_str_t *error)
 {
-    if (error->len >= sizeof("ERR unknown command") - 1
-        && ngx_strncmp(error->data, "ERR unknown command",
-                       sizeof("ERR unknown command") - 1) == 0)
-    {
+    if (ngx_redis_says(error, "ERR unknown command")) {
         ngx_redis_conn_fail(conn, NGX_REDIS_UNKNOWN, 0,
                             "it is no Sentinel: is the port right?");
 
@@ -445,7 +440,7 @@ ngx_redis_sentinel_take_subscribed(ngx_redis_conn_t *conn,
                           "and &+switch-master, see ACL SETUSER", len, text);
         }
 
-    } else if (!ngx_redis_sentinel_is_push(reply, "subscribe")) {
+    } else if (!ngx_redis_is_push(reply, "subscribe")) {
         return ngx_redis_sentinel_garbled(conn);
 
     } else {
@@ -480,7 +475,7 @@ ngx_redis_sentinel_take_news(ngx_redis_conn_t *conn,
 
     sentinel = conn->data;
 
-    if (!ngx_redis_sentinel_is_push(reply, "message")
+    if (!ngx_redis_is_push(reply, "message")
         || reply->elts[2].type != NGX_REDIS_STRING)
     {
         return ngx_redis_sentinel_garbled(conn);
@@ -517,24 +512,6 @@ ngx_redis_sentinel_take_news(ngx_redis_conn_t *conn,
     }
 
     return NGX_OK;
-}
-
-
-/* [kind, channel, anything] */
-
-static ngx_uint_t
-ngx_redis_sentinel_is_push(const ngx_redis_reply_t *reply, const char *kind)
-{
-    ngx_redis_reply_t  *elts;
-
-    elts = reply->elts;
-
-    return reply->type == NGX_REDIS_ARRAY
-           && reply->nelts == 3
-           && elts[0].type == NGX_REDIS_STRING
-           && elts[1].type == NGX_REDIS_STRING
-           && elts[0].str.len == ngx_strlen(kind)
-           && ngx_memcmp(elts[0].str.data, kind, elts[0].str.len) == 0;
 }
 
 
