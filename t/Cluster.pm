@@ -10,11 +10,16 @@ package Cluster;
 #     $cluster->ask($node, 'CLUSTER', 'MYID');
 #     $cluster->kill9($node);
 #     $cluster->restart($node);
+#
+# With far => 1 all nodes are reached through a Cut.  cut(): the first one and an
+# edge with the near_address() are on one side, the other nodes and edges on the
+# other; the test reaches all.
 
 use strict;
 use warnings;
 
 use AccessToken ();
+use Cut ();
 use Errno ();
 use File::Temp ();
 use Gateway ();
@@ -25,6 +30,12 @@ use Time::HiRes qw(sleep);
 
 my $SLOTS = 16384;
 my $TIMEOUT = 1000;     # ms without an answer, and a node is suspected
+
+# Where the first node connects from, and where an edge on its side connects to,
+# so that a cut knows them.
+
+my $FIRST = '127.0.0.2';
+my $NEAR = '127.0.0.3';
 
 my @running;
 
@@ -45,6 +56,7 @@ sub new {
         password => $option{password},
         users => $option{users} // [],
         tls => $option{tls},
+        far => $option{far},
     }, $class;
 
     push @running, $self;
@@ -54,6 +66,7 @@ sub new {
     my $replicas = $option{replicas} // 1;
 
     $self->launch for 1 .. $primaries * (1 + $replicas);
+    $self->{cut} = Cut->new($self->ways) if $self->{far};
     $self->greet($_) for @{ $self->{nodes} };
 
     my @primaries = @{ $self->{nodes} }[0 .. $primaries - 1];
@@ -67,7 +80,7 @@ sub new {
                    int($SLOTS * ($i + 1) / @primaries) - 1);
     }
 
-    $self->introduce($_, $self->{nodes}[0]) for @{ $self->{nodes} };
+    $self->introduce(@{ $self->{nodes} });
 
     for my $i (0 .. $#others) {
         $self->follow($others[$i], $primaries[$i % @primaries]);
@@ -87,6 +100,7 @@ sub launch {
     my $port = free_port();
     my $node = { port => $port, name => "127.0.0.1:$port",
                  plain => $self->{tls} ? free_port() : $port,
+                 real => $self->{far} ? free_port() : undef,
                  dir => "$self->{dir}/$port" };
 
     mkdir $node->{dir} or die "no folder $node->{dir}: $!\n";
@@ -112,18 +126,21 @@ sub run {
                       '--tls-client-cert-file', $tls->client,
                       '--tls-client-key-file', $tls->client_key) : ();
 
+    my @far = $self->{far} ? $self->behind_cut($node) : ();
+
     $node->{pid} = fork // die "can't fork: $!\n";
 
     if ($node->{pid} == 0) {
         open STDOUT, '>>', "$node->{dir}/log";
         open STDERR, '>&', \*STDOUT;
-        exec 'redis-server', '--port', $node->{plain}, '--bind', '127.0.0.1',
-             '--dir', $node->{dir}, '--save', '', '--appendonly', 'no',
-             '--daemonize', 'no', '--cluster-enabled', 'yes',
+        exec 'redis-server', '--port', $node->{real} // $node->{plain},
+             '--bind', '127.0.0.1', '--dir', $node->{dir}, '--save', '',
+             '--appendonly', 'no', '--daemonize', 'no',
+             '--cluster-enabled', 'yes',
              '--cluster-node-timeout', $TIMEOUT,
              '--cluster-replica-validity-factor', 0,
              '--cluster-require-full-coverage', 'no',
-             '--repl-diskless-sync-delay', 0, @password, @tls,
+             '--repl-diskless-sync-delay', 0, @password, @tls, @far,
              @{ $self->{config} }
             or POSIX::_exit(127);
     }
@@ -143,11 +160,28 @@ sub greet {
 }
 
 
+# Until they know it and it knows them: two that are too slow in that forget each
+# other.
+
 sub introduce {
+    my ($self, $first, @nodes) = @_;
+
+    Gateway::becomes(sub {
+        my @strange = grep { !$self->knows($_, $first)
+                             || !$self->knows($first, $_) } @nodes;
+
+        $self->ask($_, 'CLUSTER', 'MEET', '127.0.0.1', $first->{port})
+            for @strange;
+
+        return !@strange;
+    }) or die 'they do not get to know each other: ' . $self->report;
+}
+
+sub knows {
     my ($self, $node, $other) = @_;
 
-    return if $node == $other;
-    $self->ask($node, 'CLUSTER', 'MEET', '127.0.0.1', $other->{port});
+    return $self->ask($node, 'CLUSTER', 'NODES')
+           =~ /^$other->{id} \S+ (?!\S*handshake)/m;
 }
 
 
@@ -233,7 +267,8 @@ sub connect {
     my ($self, $node) = @_;
 
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-                                       PeerPort => $node->{plain},
+                                       PeerPort => $node->{real}
+                                                   // $node->{plain},
                                        Timeout => 5)
                  or die "can't connect to $node->{name}: $@\n";
 
@@ -452,7 +487,7 @@ sub add_node {
     my $node = $self->launch;
 
     $self->greet($node);
-    $self->introduce($node, $first);
+    $self->introduce($first, $node);
     $self->follow($node, $primary) if $primary;
     $self->await_peace;
 
@@ -536,6 +571,48 @@ sub report {
                                     . $self->ask($node, 'CLUSTER', 'NODES') }
                              // $@) } $self->nodes;
 }
+
+
+# --- the cut ------------------------------------------------------------------
+
+# What a node is told of its place behind a way.  Who asks at an address is told
+# no other address, so an edge at the near one stays there.
+
+sub behind_cut {
+    my ($self, $node) = @_;
+    my $first = $node == $self->{nodes}[0];
+
+    return ('--cluster-announce-ip', '127.0.0.1',
+            '--cluster-announce-port', $node->{port},
+            '--cluster-announce-bus-port', $node->{port} + 10000,
+            '--cluster-preferred-endpoint-type', 'unknown-endpoint',
+            $first ? ('--bind-source-addr', $FIRST) : ());
+}
+
+
+sub ways {
+    my ($self) = @_;
+    my ($first, @others) = @{ $self->{nodes} };
+
+    return map {
+        my ($node, $held, $near) = @$_;
+        my ($port, $real) = @$node{qw(port real)};
+
+        (['127.0.0.1', $port, $real, $held],
+         ['127.0.0.1', $port + 10000, $real + 10000, $held],
+         [$NEAR, $port, $real, $near]);
+    } [$first, '*'], map { [$_, $FIRST, '*'] } @others;
+}
+
+
+sub near_address {
+    my ($self) = @_;
+
+    return join ' ', 'cluster', map { "$NEAR:$_->{port}" } @{ $self->{nodes} };
+}
+
+sub cut  { $_[0]{cut}->make }
+sub heal { $_[0]{cut}->heal }
 
 
 # --- ports, and the end -------------------------------------------------------

@@ -506,7 +506,8 @@ sub create {
                                          %member });
 
     $response->{status} eq '201'
-        or BAIL_OUT("no token: $response->{status} $response->{body}");
+        or BAIL_OUT("no token: $response->{status} $response->{body}\n"
+                    . $self->log =~ s/.*\[debug\].*\n//gr);
 
     return { %{ $response->{json} }, path => "$path/$response->{json}{id}" };
 }

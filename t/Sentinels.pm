@@ -21,15 +21,14 @@ use warnings;
 
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
-use IO::Select;
 use IO::Socket::INET;
-use POSIX ':sys_wait_h';
-use Time::HiRes qw(time sleep);
+use POSIX ();
 
 use AccessToken ();
+use Cut ();
 use Gateway ();
 
-# Where servers connect from, so that the proxy knows them.
+# Where servers connect from, so that the cut knows them.
 
 my $FAR = '127.0.0.2';
 
@@ -58,7 +57,8 @@ sub new {
 
     if ($option{far}) {
         $self->{real} = free_port();
-        $self->{proxy} = $self->proxy($first, $self->{real});
+        $self->{cuts} = [ Cut->new(['127.0.0.1', $first, $self->{real},
+                                    $FAR]) ];
     }
 
     $self->start_server($first);
@@ -372,95 +372,22 @@ sub logs {
 
 # --- the cut
 
-# Passes bytes on between who connects to a port and another port, until cut():
-# from then on what comes from servers is not even read.
-
-sub proxy {
-    my ($self, $port, $to) = @_;
-
-    my $listening = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-        LocalPort => $port, Listen => 64, ReuseAddr => 1)
-        or die "no proxy at $port: $!\n";
-
-    my $pid = fork // die "can't fork: $!\n";
-
-    if ($pid == 0) {
-        pass($listening, $to);
-        POSIX::_exit(0);
-    }
-
-    $self->{pid}{"proxy $port"} = $pid;
-
-    return $pid;
-}
-
-sub pass {
-    my ($listening, $to) = @_;
-
-    my $select = IO::Select->new($listening);
-    my ($cut, %peer, %far) = (0);
-
-    local $SIG{USR1} = sub { $cut = 1 };
-    local $SIG{USR2} = sub { $cut = 0 };
-    local $SIG{PIPE} = 'IGNORE';
-
-    while (1) {
-        my @ready = $select->can_read(0.05);
-
-        for my $from ($cut ? grep { !$far{$_} } @ready : @ready) {
-            if ($from == $listening) {
-                my $client = $listening->accept or next;
-                my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-                                                   PeerPort => $to)
-                             or next;
-                @peer{$client, $server} = ($server, $client);
-                @far{$client, $server} = ($client->peerhost eq $FAR) x 2;
-                $select->add($client, $server);
-
-            } elsif (my $peer = $peer{$from}) {
-                if (sysread $from, my $bytes, 65536) {
-                    syswrite $peer, $bytes;
-                    next;
-                }
-                $select->remove($from, $peer);
-                delete @peer{$from, $peer};
-                close $from;
-                close $peer;
-            }
-        }
-
-        # what is not read keeps select() awake
-
-        sleep 0.002 if $cut;
-    }
-}
-
 # The arguments of access_token_redis for an edge that is on the side of the
 # first primary when the others are cut off.
 
 sub near_address {
     my ($self) = @_;
 
-    return $self->address(map {
-        my $port = free_port();
-        push @{ $self->{near} }, $self->proxy($port, $_);
-        $port;
-    } $self->sentinels);
+    my %near = map { free_port() => $_ } $self->sentinels;
+
+    push @{ $self->{cuts} },
+        Cut->new(map { ['127.0.0.1', $_, $near{$_}, '*'] } keys %near);
+
+    return $self->address(keys %near);
 }
 
-sub cut {
-    my ($self) = @_;
-
-    kill 'USR1', $self->{proxy};
-    AccessToken::stop($_) for @{ $self->{near} };
-}
-
-sub heal {
-    my ($self) = @_;
-
-    kill 'USR2', $self->{proxy};
-    kill 'CONT', @{ $self->{near} };
-}
+sub cut  { $_->make for @{ $_[0]{cuts} } }
+sub heal { $_->heal for @{ $_[0]{cuts} } }
 
 
 sub DESTROY {
