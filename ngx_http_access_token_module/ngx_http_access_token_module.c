@@ -531,8 +531,13 @@ ngx_http_access_token_init_changes(ngx_conf_t *cf,
     redis->identify = 0;
 
     amcf->store.changes = ngx_redis_create(cf, redis);
+    if (amcf->store.changes == NULL) {
+        return NGX_ERROR;
+    }
 
-    return amcf->store.changes ? NGX_OK : NGX_ERROR;
+    ngx_redis_join(amcf->store.redis, amcf->store.changes);
+
+    return NGX_OK;
 }
 
 

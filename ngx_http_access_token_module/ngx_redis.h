@@ -193,6 +193,14 @@ ngx_redis_t *ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf);
 
 
 /*
+ * Two clients of the same servers, with connections of their own: in a cluster,
+ * what the one is told of who has what the other one knows too.
+ */
+
+void ngx_redis_join(ngx_redis_t *one, ngx_redis_t *other);
+
+
+/*
  * Before that: reads the files of conf->tls, and sets ssl there, for servers
  * and Sentinels; nothing where neither has TLS on.  NGX_ERROR: after an emerg
  * message that names the parameter.

@@ -75,6 +75,16 @@ ngx_redis_create(ngx_conf_t *cf, ngx_redis_conf_t *conf)
 }
 
 
+void
+ngx_redis_join(ngx_redis_t *one, ngx_redis_t *other)
+{
+    if (one->cluster && other->cluster) {
+        one->cluster->fellow = other->cluster;
+        other->cluster->fellow = one->cluster;
+    }
+}
+
+
 static ngx_int_t
 ngx_redis_one_server(ngx_conf_t *cf, ngx_redis_t *redis)
 {

@@ -37,8 +37,12 @@ static void ngx_redis_cluster_await_map(void *data, ngx_int_t rc,
     const ngx_redis_reply_t *reply);
 static void ngx_redis_cluster_untold(ngx_redis_cluster_t *cluster,
     ngx_redis_node_t *node);
+static ngx_int_t ngx_redis_cluster_take(ngx_redis_cluster_t *cluster,
+    ngx_redis_node_t *teller, const ngx_redis_reply_t *reply);
 static ngx_int_t ngx_redis_cluster_take_range(void *data, ngx_uint_t first,
     ngx_uint_t last, const ngx_str_t *host, in_port_t port);
+static void ngx_redis_cluster_overhear(ngx_redis_cluster_t *cluster,
+    ngx_redis_node_t *teller, const ngx_redis_reply_t *reply);
 static ngx_str_t ngx_redis_cluster_host(const ngx_redis_node_t *node);
 static void ngx_redis_cluster_count(ngx_redis_cluster_t *cluster);
 static void ngx_redis_cluster_rest(ngx_redis_cluster_t *cluster);
@@ -286,11 +290,8 @@ ngx_redis_cluster_await_map(void *data, ngx_int_t rc,
         return;
     }
 
-    ngx_memset(cluster->next, NGX_REDIS_NODES, NGX_REDIS_SLOTS);
+    if (ngx_redis_cluster_take(cluster, node, reply) != NGX_OK) {
 
-    if (ngx_redis_map_read(reply, ngx_redis_cluster_take_range, cluster)
-        != NGX_OK)
-    {
         if (ngx_redis_conn_tell(&node->conn, NGX_REDIS_MAP)) {
             ngx_log_error(NGX_LOG_ERR, &node->conn.log, 0,
                           "redis answered CLUSTER SLOTS with what is no map, "
@@ -310,14 +311,60 @@ ngx_redis_cluster_await_map(void *data, ngx_int_t rc,
         return;
     }
 
+    cluster->asked = NULL;
+
+    ngx_redis_cluster_rest(cluster);
+
+    if (cluster->fellow) {
+        ngx_redis_cluster_overhear(cluster->fellow, node, reply);
+    }
+
+    ngx_redis_cluster_try(cluster);
+}
+
+
+/*
+ * What the other client was told.  If a map was asked for here, its answer is
+ * awaited all the same, and is the newer one.
+ */
+
+static void
+ngx_redis_cluster_overhear(ngx_redis_cluster_t *cluster,
+    ngx_redis_node_t *teller, const ngx_redis_reply_t *reply)
+{
+    if (ngx_redis_cluster_take(cluster, teller, reply) != NGX_OK) {
+        return;
+    }
+
+    if (cluster->asked == NULL) {
+        ngx_redis_cluster_rest(cluster);
+    }
+
+    ngx_redis_cluster_try(cluster);
+}
+
+
+static ngx_int_t
+ngx_redis_cluster_take(ngx_redis_cluster_t *cluster, ngx_redis_node_t *teller,
+    const ngx_redis_reply_t *reply)
+{
+    cluster->teller = teller;
+
+    ngx_memset(cluster->next, NGX_REDIS_NODES, NGX_REDIS_SLOTS);
+
+    if (ngx_redis_map_read(reply, ngx_redis_cluster_take_range, cluster)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     ngx_memcpy(cluster->map, cluster->next, NGX_REDIS_SLOTS);
 
-    cluster->asked = NULL;
     cluster->pause = 0;
 
     ngx_redis_cluster_count(cluster);
-    ngx_redis_cluster_rest(cluster);
-    ngx_redis_cluster_try(cluster);
+
+    return NGX_OK;
 }
 
 
@@ -356,7 +403,7 @@ ngx_redis_cluster_take_range(void *data, ngx_uint_t first, ngx_uint_t last,
     ngx_str_t          at;
     ngx_redis_node_t  *node;
 
-    at = host->len ? *host : ngx_redis_cluster_host(cluster->asked);
+    at = host->len ? *host : ngx_redis_cluster_host(cluster->teller);
 
     node = ngx_redis_cluster_node(cluster, &at, port);
     if (node == NULL) {

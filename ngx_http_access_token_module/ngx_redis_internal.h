@@ -358,7 +358,10 @@ struct ngx_redis_cluster_s {
     ngx_uint_t             nseed;           /* the one in use, modulo nseeds */
     ngx_uint_t             left;            /* not yet tried in vain */
 
+    ngx_redis_cluster_t   *fellow;          /* of the other client, or NULL */
+
     ngx_redis_node_t      *asked;           /* for the map; NULL: nobody */
+    ngx_redis_node_t      *teller;          /* whose map is being read */
     ngx_msec_t             since;           /* it was */
     ngx_event_t            tick;            /* to ask again */
 

@@ -251,8 +251,8 @@ all_cached();
 
 # --- nobody changes anything while a primary is replaced ----------------------
 
-# What makes changes has a client of its own, which has not heard of it.  There
-# are two replicas, so one is left that confirms a change.
+# What makes changes has a client of its own, which hears of it from the one that
+# looks tokens up.  There are two replicas, so one is left that confirms a change.
 
 my %worker = $gateway->connect_workers;
 my @on = values %worker;
@@ -265,35 +265,57 @@ sub changes {
                        bearer => $gateway->root)->{status} } 0, 1;
 }
 
-my $second = $cluster->add_node($replica);
-$cluster->await_replica($replica);
-ok(Gateway::becomes(sub { changes('revoke') eq '200 200' }),
-   'a change by either worker');
-ok(Gateway::becomes(sub { changes('activate') eq '200 200' }),
-   'and another one');
+sub looks_up {
+    my ($n) = @_;
 
-$cluster->await_replica($replica);
-$cluster->kill9($replica);
-my $next;
-Gateway::becomes(sub {
-    ($next) = grep { $cluster->is_primary($_) } $primary, $second;
-    return $next && $cluster->replicas_of($next);
-}, 20) or BAIL_OUT('nobody took over');
-$cluster->await_replica($next);
-$cluster->await_peace;
+    return $gateway->call(GET => '/', bearer => $its[$n]{token},
+                          on => $on[$n])->{status};
+}
 
-$since = Load::now();
-like(changes('revoke'), qr/^20[02] 20[02]$/,
-     'the first ones at the new primary are made');
-cmp_ok(Load::now() - $since, '<', 1, 'find it in time');
-is(status($_), '401', 'and are seen') for @its[0, 1];
-ok(Gateway::becomes(sub { changes('activate') eq '200 200' }),
-   'and so do others, which are confirmed');
+$cluster->add_node($replica);
 
-my ($away) = grep { $_ != $next } $primary, $second;
-$cluster->restart($replica);
-$cluster->await_peace;
-($primary, $replica) = ($away, $next);
+sub changes_outlive {
+    my ($how, $lose, $return) = @_;
+
+    $cluster->await_replica($replica);
+    ok(Gateway::becomes(sub { changes('revoke') eq '200 200' }),
+       "before a primary $how: a change by either worker");
+    ok(Gateway::becomes(sub { changes('activate') eq '200 200' }),
+       'and another one');
+
+    my @replicas = $cluster->replicas_of($replica);
+
+    $cluster->await_replica($replica);
+    $lose->($replica);
+    my $next;
+    Gateway::becomes(sub {
+        ($next) = grep { $cluster->is_primary($_) } @replicas;
+        return $next && $cluster->replicas_of($next);
+    }, 20) or BAIL_OUT('nobody took over');
+    $cluster->await_replica($next);
+    $cluster->await_peace;
+
+    ok(Gateway::becomes(sub { !grep { looks_up($_) ne '200' } 0, 1 }),
+       'either worker looks its tokens up');
+
+    my $since = Load::now();
+    like(changes('revoke'), qr/^20[02] 20[02]$/,
+         "after it $how, the first ones at the new primary are made");
+    cmp_ok(Load::now() - $since, '<', 1, 'find it in time');
+    is(status($_), '401', 'and are seen') for @its[0, 1];
+    ok(Gateway::becomes(sub { changes('activate') eq '200 200' }),
+       'and so do others, which are confirmed');
+
+    $return->($replica);
+    $cluster->await_peace;
+    $replica = $next;
+}
+
+changes_outlive('is killed', sub { $cluster->kill9(@_) },
+                sub { $cluster->restart(@_) });
+changes_outlive('is silent', sub { $cluster->freeze(@_) },
+                sub { $cluster->thaw(@_) });
+
 all_cached();
 
 

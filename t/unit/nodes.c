@@ -24,6 +24,7 @@ static void test_lost(void);
 static void test_leaves(void);
 static void test_numbers(void);
 static void test_links(void);
+static void test_fellow(void);
 static void test_exit(void);
 
 static void fail(const char *name);
@@ -59,6 +60,7 @@ main(void)
     test_leaves();
     test_numbers();
     test_links();
+    test_fellow();
     test_exit();
 
     return tap_done();
@@ -351,6 +353,50 @@ test_links(void)
     heard_is("up1 ", "with its number");
     wire_end();
     heard_is("", "at the end");
+}
+
+
+static void
+test_fellow(void)
+{
+    ngx_uint_t         i;
+    ngx_redis_t       *fellow;
+    static ngx_str_t   a = ngx_string(KEY_A), b = ngx_string(KEY_B);
+
+    tap_test("what one client is told of nodes, another one of them knows");
+
+    wire_begin();
+    fellow = wire_fellow();
+    tap_is(ngx_redis_node(fellow, &b), NGX_REDIS_NODES, "before it is told");
+
+    (void) wire_send(KEY_A);
+    unit_wait(1);
+    wire_map(wire_asked(), wire_three, WIRE_THREE);
+    wire_ok(wire_conn(WIRE_A));
+    tap_is(ngx_redis_node(fellow, &a), 0, "the first one's node");
+    tap_is(ngx_redis_node(fellow, &b), 1, "the second one's");
+    tap_is(unit_opened, 2, "connections: of a seed, and of a node");
+
+    tap_test("so that the map is asked for by one of them");
+
+    unit_wait(9800);
+    tap_ok(wire_asked() == NULL, "too early");
+
+    for (i = 0; i < 60 && wire_asked() == NULL; i++) {
+        unit_wait(50);
+    }
+
+    wire_map(wire_asked(), wire_three, WIRE_THREE);
+    unit_wait(9800);
+    tap_ok(wire_asked() == NULL, "by the other one too");
+
+    tap_test("a node that leaves the one leaves the other");
+
+    wire_doubt();
+    wire_map(wire_asked(), without_b, 2);
+    tap_is(ngx_redis_node(fellow, &b), 0, "the node of what has moved");
+    tap_is(ngx_redis_has_node(fellow, 1), 0, "the one that has gone");
+    wire_end();
 }
 
 

@@ -94,6 +94,23 @@ wire_begin_three(void)
 }
 
 
+ngx_redis_t *
+wire_fellow(void)
+{
+    ngx_redis_t  *fellow;
+
+    fellow = ngx_redis_create(&wire_cf, &wire_conf);
+
+    if (fellow == NULL) {
+        abort();
+    }
+
+    ngx_redis_join(wire_redis, fellow);
+
+    return fellow;
+}
+
+
 void
 wire_end(void)
 {

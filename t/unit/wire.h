@@ -78,6 +78,10 @@ void wire_begin(void);
 void wire_begin_three(void);
 void wire_end(void);
 
+/* A second client of the same nodes, joined to the first one. */
+
+ngx_redis_t *wire_fellow(void);
+
 /* GET key; to a node; any bytes; and one of them that was sent is cancelled. */
 
 wire_sent_t *wire_send(const char *key);
