@@ -15,9 +15,10 @@
  *     cut        { door, kind, ports } resets connections; ports: only those
  *                                      of clients with these
  *     refuse     { door, on }          resets new ones as they come
- *     hole       { door, kind, on }    takes bytes of these and gives none on,
- *                                      without a reset; when that ends they
- *                                      are reset, for bytes are gone
+ *     hole       { door, kind, on, from }  takes bytes of these and gives none
+ *                                      on, without a reset; when that ends they
+ *                                      are reset, for bytes are gone; from: only
+ *                                      those of clients with this address
  *     delay      { door, kind, up, down }  milliseconds to Redis and from it;
  *                                      the order of bytes is kept
  *
@@ -124,6 +125,7 @@ class Connection {
   constructor(door, socket) {
     this.door = door;
     this.kind = 'data';
+    this.from = socket.remoteAddress;
     this.seen = 0;
     this.lossy = false;
     this.client = socket;
@@ -149,8 +151,14 @@ class Connection {
     return kind === 'all' || kind === this.kind;
   }
 
+  isFrom(address) {
+    return address === undefined || address === this.from;
+  }
+
   holed() {
-    return this.door.holes.has(this.kind);
+    const hole = this.door.holes.get(this.kind);
+
+    return hole !== undefined && this.isFrom(hole.from);
   }
 
   /* What waits for its time is lost. */
@@ -175,7 +183,7 @@ class Door {
     this.to = to;
     this.connections = new Set();
     this.refuses = false;
-    this.holes = new Set();
+    this.holes = new Map();     /* by kind: { from } */
     this.delays = {
       link: { up: 0, down: 0 },
       data: { up: 0, down: 0 },
@@ -220,13 +228,13 @@ class Door {
     return connections.length;
   }
 
-  hole(kind, on) {
+  hole(kind, on, from) {
     const kinds = kind === 'all' ? ['link', 'data'] : [kind];
-    const connections = this.of(kind);
+    const connections = this.of(kind).filter((c) => c.isFrom(from));
 
     for (const each of kinds) {
       if (on) {
-        this.holes.add(each);
+        this.holes.set(each, { from });
       } else {
         this.holes.delete(each);
       }
@@ -270,7 +278,7 @@ function act(door, what) {
       return door.cut(what.kind, what.ports);
 
     case 'hole':
-      return door.hole(what.kind, what.on);
+      return door.hole(what.kind, what.on, what.from);
 
     case 'delay':
       return door.delay(what.kind, what.up, what.down);

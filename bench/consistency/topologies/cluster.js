@@ -1,14 +1,18 @@
 'use strict';
 
 /*
- * A cluster of three primaries and a replica of each, and a node that is no
- * part of it until a fault adds it.
+ * A cluster of three primaries and two replicas of each, so that a change is
+ * confirmed when one of these is the primary, and a node that is no part of it
+ * until a fault adds it.
  *
  *     doors a ---+
- *                +--- n1 ... n6, n7
- *     doors b ---+
+ *                +--- n1 ... n9, n10
+ *     doors b ---+      |
+ *                     doors public, bus (other nodes)
  *
- * Nodes tell of each other's real ports; an nginx sees its doors instead.
+ * A node is known to all others by its public door and that of its bus, and has
+ * an address of its own that it connects from: so all ways between it and others
+ * can be shut, while an nginx still reaches it.
  */
 
 const { comes, sleep } = require('../time.js');
@@ -18,47 +22,63 @@ const { Redis } = require('../redis.js');
 
 const SLOTS = 16384;
 const PRIMARIES = 3;
-const NODES = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'];
-const SPARE = 'n7';
+const NODES = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6', 'n7', 'n8', 'n9'];
+const SPARE = 'n10';
 const NODE_TIMEOUT = 1000;
-
-/*
- * Changes that wait for replicas have connections of their own, and a worker
- * learns from the first one to a dead node that there is another: 503, as late
- * as that one comes.
- */
-const CHANGES = 10000;
+const BUS = 10000;      /* above the port of a node */
 
 class Topology {
   constructor(processes) {
     this.processes = processes;
     this.doors = processes.doors;
-    this.recovery = { reads: 1500, changes: CHANGES };
+    this.recovery = { reads: 1500, changes: 1500 };
     this.organizations = Array.from({ length: 12 }, (_, i) => `tenant-${i}`);
     this.nodes = [];
     this.spare = null;
+    this.apart = null;
   }
 
   async start() {
     const { doors, processes } = this;
 
-    const all = await Promise.all([...NODES, SPARE].map(async (name) =>
-      new Redis(processes, name, {
-        port: await quietPort(),
+    const ports = {};
+
+    for (const name of [...NODES, SPARE]) {
+      ports[name] = await quietPort();
+    }
+    const servers = [...NODES, SPARE].map((name) => (
+      { name, address: ports[name] }));
+
+    for (const group of [...EDGES, 'public']) {
+      await doors.open(group, servers);
+    }
+    await doors.open('bus', servers.map(({ name, address }) => (
+      { name, address: address + BUS })));
+    await doors.translate(servers.map(({ name }) => (
+      [doors.port('public', name), name])));
+
+    const all = servers.map(({ name, address }, i) => {
+      const node = new Redis(processes, name, {
+        port: address,
+        'bind-source-addr': `127.0.0.${10 + i}`,
+        'cluster-announce-ip': '127.0.0.1',
+        'cluster-announce-port': doors.port('public', name),
+        'cluster-announce-bus-port': doors.port('bus', name),
         'cluster-enabled': 'yes',
         'cluster-node-timeout': NODE_TIMEOUT,
         'cluster-replica-validity-factor': 0,
         'cluster-require-full-coverage': 'no',
+        'cluster-allow-reads-when-down': 'yes',
         'cluster-allow-replica-migration': 'no',
-      })));
+      });
+
+      node.known = doors.port('public', name);
+      node.source = `127.0.0.${10 + i}`;
+      return node;
+    });
 
     this.nodes = all.slice(0, -1);
     this.spare = all[all.length - 1];
-
-    for (const edge of EDGES) {
-      await doors.open(edge, all);
-    }
-    await doors.translate(all.map(({ name, port }) => [port, name]));
     await Promise.all(this.nodes.map((node) => this.run(node)));
     await this.create();
   }
@@ -78,14 +98,33 @@ class Topology {
       await node.ask('CLUSTER', 'SET-CONFIG-EPOCH', i + 1);
       await node.ask('CLUSTER', 'ADDSLOTS', ...slots);
     }
-    for (const node of nodes.slice(1)) {
-      await node.ask('CLUSTER', 'MEET', '127.0.0.1', nodes[0].port);
-    }
+    await this.introduce(nodes.slice(1));
     for (const [i, node] of nodes.slice(PRIMARIES).entries()) {
       await comes('a replica', () => node.ask('CLUSTER', 'REPLICATE',
-                                              primaries[i].id));
+                                              primaries[i % PRIMARIES].id));
     }
     await this.atPeace();
+  }
+
+  /* Until they know the first one: who is too slow in that is forgotten. */
+  async introduce(nodes) {
+    const [first] = this.nodes;
+    const knows = async (node, other) => new RegExp(
+      `^${other.id} \\S+ (?!\\S*handshake)`, 'm')
+      .test(await node.ask('CLUSTER', 'NODES'));
+
+    await comes('an introduction', async () => {
+      let all = true;
+
+      for (const node of nodes) {
+        if (!(await knows(node, first)) || !(await knows(first, node))) {
+          await node.ask('CLUSTER', 'MEET', '127.0.0.1', first.known,
+                         this.doors.port('bus', first.name));
+          all = false;
+        }
+      }
+      return all;
+    });
   }
 
   async run(node) {
@@ -97,13 +136,13 @@ class Topology {
     return `cluster ${this.doors.addresses(edge, this.nodes)}`;
   }
 
-  /* The one that ought to answer: any that is not stopped or killed. */
+  /* The one that ought to answer: any that is not stopped, killed or cut off. */
   get primary() {
     return this.well[0];
   }
 
   get well() {
-    return this.nodes.filter((node) => node.well);
+    return this.nodes.filter((node) => node.well && node !== this.apart);
   }
 
   /* Of a slot, as a node that is well sees it: it, and its replicas. */
@@ -112,7 +151,7 @@ class Topology {
     const range = ranges.find(([from, to]) => from <= slot && slot <= to);
 
     return range.slice(2).map(([, port]) => [...this.nodes, this.spare].find(
-      (node) => node.port === port));
+      (node) => node.known === port));
   }
 
   async primaryFor(key) {
@@ -169,6 +208,14 @@ class Topology {
     });
   }
 
+  /* It confirms changes again: a replica follows it. */
+  async followed(slot) {
+    const [primary] = await this.owners(slot);
+
+    await comes('a replica', async () => /state=online/.test(
+      await primary.replication('slave0')));
+  }
+
   /* With all its keys, one after the other. */
   async move(slot, to, pause) {
     const [from] = await this.owners(slot);
@@ -199,12 +246,28 @@ class Topology {
     return from;
   }
 
+  /* Nobody but the one edge reaches the node, and that edge nobody else. */
+  async part(edge, node, on) {
+    const { name, source } = node;
+    const hole = (what) => this.doors.tell({ do: 'hole', kind: 'all', on,
+                                             ...what });
+
+    this.apart = on ? node : null;
+    await Promise.all([
+      ...['public', 'bus'].flatMap((door) => [
+        hole({ door, server: name }),
+        hole({ door, but: name, from: source })]),
+      hole({ door: edge, but: name }),
+      hole({ door: EDGES.find((e) => e !== edge), server: name }),
+    ]);
+  }
+
   async add() {
     const { spare } = this;
 
     await this.run(spare);
     this.nodes.push(spare);
-    await spare.ask('CLUSTER', 'MEET', '127.0.0.1', this.nodes[0].port);
+    await this.introduce([spare]);
     await this.atPeace();
     return spare;
   }
@@ -308,6 +371,29 @@ const faults = {
         old.go();
         await topology.atPeace();
       });
+    });
+  },
+
+  /* An edge stays with the old primary, and neither hears of the others. */
+  async partition(edge, random) {
+    const { topology } = this;
+    const strike = await this.aim(edge, random);
+    const slot = await topology.slotOf(strike.tokens);
+    const [old] = await topology.owners(slot);
+
+    await this.undoing(async () => {
+      await this.during('partition', [], OUTAGE, `slot ${slot}, ${edge} stays`,
+        async () => {
+          await strike(() => topology.part(edge, old, true));
+          await topology.replaced(slot, old);
+        });
+      await this.during('left-behind', [edge], OUTAGE, '', async () => {
+        await topology.followed(slot);
+        await strike.again();
+        await sleep(random.between(1.3 * this.lease, 3 * this.lease));
+        await topology.part(edge, old, false);
+      });
+      await this.during('rejoin', [], [], '', () => topology.atPeace());
     });
   },
 
