@@ -367,6 +367,7 @@ ngx_redis_refuse(ngx_redis_conn_t *conn, const ngx_str_t *error)
 {
     size_t                      len;
     u_char                      text[NGX_REDIS_ERROR_LEN];
+    ngx_str_t                   cause;
     ngx_uint_t                  fault;
     ngx_redis_node_t           *node;
     const ngx_redis_refusal_t  *refusal;
@@ -374,7 +375,8 @@ ngx_redis_refuse(ngx_redis_conn_t *conn, const ngx_str_t *error)
     node = conn->data;
 
     if (node->place.primary) {
-        ngx_redis_primary_refused(node->place.primary, error);
+        cause = ngx_redis_cause(error);
+        ngx_redis_primary_refused(node->place.primary, &cause);
     }
 
     refusal = ngx_redis_refusal(error, &fault);

@@ -62,7 +62,9 @@ static const ngx_redis_refusal_t  ngx_redis_refusals[] = {
 
     { ngx_string("NOPERM "),
       "its user lacks a permission; see ACL SETUSER", 0 },
-    { ngx_string("ERR The user executing the script "),
+    { ngx_string("The user executing the script "),         /* Redis 6.2 */
+      "its user lacks a permission; see ACL SETUSER", 0 },
+    { ngx_string("ERR The user executing the script "),     /* 7.0 */
       "its user lacks a permission; see ACL SETUSER", 0 },
     { ngx_string("ERR ACL failure in script"),
       "its user lacks a permission; see ACL SETUSER", 0 },
@@ -203,31 +205,57 @@ ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error)
 
 /*
  * Redis before 7.0 wraps what a command inside a script answered: "ERR Error
- * running script (call to f_…): @user_script:1: -READONLY You can't …".
+ * running script (call to f_…): @user_script:1: @user_script: 1: -READONLY …",
+ * and without the dash what it says of rights.
  */
+
+ngx_str_t
+ngx_redis_cause(const ngx_str_t *error)
+{
+    u_char     *p, *last;
+    ngx_str_t   cause;
+
+    cause = *error;
+
+    if (!ngx_redis_says(error, "ERR Error running script")) {
+        return cause;
+    }
+
+    last = error->data + error->len;
+
+    p = ngx_strlcasestrn(error->data, last, (u_char *) "@user_script: ",
+                         sizeof("@user_script: ") - 2);
+    if (p == NULL) {
+        return cause;
+    }
+
+    p = ngx_strlcasestrn(p + sizeof("@user_script: ") - 1, last,
+                         (u_char *) ": ", sizeof(": ") - 2);
+    if (p == NULL) {
+        return cause;
+    }
+
+    p += sizeof(": ") - 1;
+
+    if (p < last && *p == '-') {
+        p++;
+    }
+
+    cause.data = p;
+    cause.len = last - p;
+
+    return cause;
+}
+
 
 const ngx_redis_refusal_t *
 ngx_redis_refusal(const ngx_str_t *error, ngx_uint_t *fault)
 {
-    u_char                     *p, *last;
     ngx_str_t                   text;
     ngx_uint_t                  i;
     const ngx_redis_refusal_t  *refusal;
 
-    text = *error;
-
-    if (text.len > sizeof("ERR Error running script") - 1
-        && ngx_strncmp(text.data, "ERR Error running script",
-                       sizeof("ERR Error running script") - 1) == 0)
-    {
-        last = text.data + text.len;
-        p = ngx_strlcasestrn(text.data, last, (u_char *) ": -",
-                             sizeof(": -") - 2);
-        if (p) {
-            text.data = p + sizeof(": -") - 1;
-            text.len = last - text.data;
-        }
-    }
+    text = ngx_redis_cause(error);
 
     for (i = 0; /* void */ ; i++) {
         refusal = &ngx_redis_refusals[i];

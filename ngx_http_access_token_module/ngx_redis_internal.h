@@ -749,6 +749,10 @@ void ngx_redis_conn_refused(ngx_redis_conn_t *conn, const ngx_str_t *error);
 const ngx_redis_refusal_t *ngx_redis_refusal(const ngx_str_t *error,
     ngx_uint_t *fault);
 
+/* An error reply, or of a script's what a command inside it was answered. */
+
+ngx_str_t ngx_redis_cause(const ngx_str_t *error);
+
 /* An error reply's text, made fit for a log: no argument, no control. */
 
 #define NGX_REDIS_ERROR_LEN  160

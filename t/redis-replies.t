@@ -474,3 +474,24 @@ Authorization: Bearer root-of-a-test
 . " only replica.\r\n"
 --- error_log
 it is a read-only replica; the address must lead to the primary
+
+
+
+=== TEST 47: a script whose user lacks a right, as Redis before 7 says it
+--- http_config
+    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT timeout=300ms;
+    access_token_root_file $TEST_NGINX_SERVER_ROOT/html/root;
+--- config
+    location /api/ { access_token_api; }
+--- user_files eval
+">>> root\nsha256:" . Digest::SHA::sha256_hex('root-of-a-test') . "\n"
+--- request
+DELETE /api/organizations/acme/access-tokens/8UvA0000000000000000
+--- more_headers
+Authorization: Bearer root-of-a-test
+--- tcp_reply eval
+"-ERR Error running script (call to f_0123456789abcdef0123456789abcdef01234567)"
+. ": \@user_script:65: \@user_script: 65: The user executing the script can't run"
+. " this command or subcommand\r\n"
+--- error_log
+its user lacks a permission; see ACL SETUSER

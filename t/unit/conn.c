@@ -512,6 +512,13 @@ ngx_redis_refusal(const ngx_str_t *error, ngx_uint_t *fault)
 }
 
 
+ngx_str_t
+ngx_redis_cause(const ngx_str_t *error)
+{
+    return *error;
+}
+
+
 size_t
 ngx_redis_error_text(const ngx_str_t *error, u_char text[NGX_REDIS_ERROR_LEN])
 {
