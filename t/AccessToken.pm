@@ -20,7 +20,8 @@ use POSIX ();
 use Time::HiRes 'sleep';
 
 our @EXPORT = qw(token token_id token_key put_token record_reply redis_cmd flush
-                 close_connections redis_stop redis_continue in_child);
+                 redis_user redis_is_6 close_connections redis_stop
+                 redis_continue in_child);
 
 my @Digits = ('0' .. '9', 'A' .. 'Z', 'a' .. 'z');
 
@@ -114,6 +115,27 @@ sub redis_cmd {
 
 
 sub flush { return redis_cmd('FLUSHALL') }
+
+
+# The rights that docs/security.md gives a user with that password, as words,
+# for Redis 6 with what it says of that.
+
+sub redis_user {
+    my ($user, $password) = @_;
+
+    open my $docs, '<', 'docs/security.md' or die "docs/security.md: $!\n";
+    my ($line) = map { /^ *ACL SETUSER $user (on >$password .*)$/ } <$docs>
+                 or die "docs/security.md has no user $user\n";
+
+    return map { redis_is_6() ? s/^%[RW]//r : $_ } split ' ', $line;
+}
+
+
+# Of what redis-server starts.
+
+my $is_6;
+
+sub redis_is_6 { return $is_6 //= `redis-server --version` =~ / v=6\./ || 0 }
 
 
 # Redis closes all connections, and has when this returns.

@@ -17,6 +17,7 @@ use strict;
 use warnings;
 
 use AccessToken ();
+use File::Copy qw(copy);
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 use IO::Socket::UNIX;
@@ -195,22 +196,25 @@ sub redis {
     my $certificate = $option{certificate} // 'server';
     my $socket = "$self->{dir}/redis-$option{port}.sock";
     my $log = "$self->{dir}/redis-$option{port}.log";
+    my $key = "$self->{dir}/redis-$option{port}.key";
+
+    copy($self->key($certificate), $key) or die "no $key: $!\n";
 
     my $pid = AccessToken::in_child(sub {
         open STDOUT, '>', '/dev/null';
         exec 'redis-server', '--bind', '127.0.0.1',
              '--port', $option{plain} // 0, '--tls-port', $option{port},
              '--tls-cert-file', $self->file($certificate),
-             '--tls-key-file', $self->key($certificate),
+             '--tls-key-file', $key,
              '--tls-ca-cert-file', $self->ca, '--tls-auth-clients', 'no',
              '--unixsocket', $socket, '--save', '', '--appendonly', 'no',
              '--daemonize', 'no', '--dir', $self->{dir}, '--logfile', $log,
-             '--enable-debug-command', 'local', @{ $option{more} // [] };
+             @{ $option{more} // [] };
     });
 
     for (my $end = time + 10; time < $end; sleep 0.01) {
         return { pid => $pid, port => $option{port}, socket => $socket,
-                 log => $log }
+                 log => $log, key => $key }
             if IO::Socket::UNIX->new(Peer => $socket);
     }
 
@@ -229,15 +233,17 @@ sub in {
 }
 
 
-# Shows another certificate from now on, to new connections.
+# Shows another certificate from now on, to new connections.  Both settings at
+# once is more than Redis 6 takes, so the key changes within its file.
 
 sub show {
     my ($self, $redis, $certificate) = @_;
 
+    copy($self->key($certificate), $redis->{key}) or die "no key: $!\n";
+
     in($redis, sub {
         AccessToken::redis_cmd('CONFIG', 'SET',
-                               'tls-cert-file', $self->file($certificate),
-                               'tls-key-file', $self->key($certificate));
+                               'tls-cert-file', $self->file($certificate));
     });
 }
 

@@ -75,9 +75,9 @@ sub new {
     for my $i (0 .. $#primaries) {
         my $node = $primaries[$i];
         $self->ask($node, 'CLUSTER', 'SET-CONFIG-EPOCH', $i + 1);
-        $self->ask($node, 'CLUSTER', 'ADDSLOTSRANGE',
-                   int($SLOTS * $i / @primaries),
-                   int($SLOTS * ($i + 1) / @primaries) - 1);
+        $self->ask($node, 'CLUSTER', 'ADDSLOTS',
+                   int($SLOTS * $i / @primaries)
+                   .. int($SLOTS * ($i + 1) / @primaries) - 1);
     }
 
     $self->introduce(@{ $self->{nodes} });

@@ -32,6 +32,10 @@ use Gateway ();
 
 my $FAR = '127.0.0.2';
 
+# Redis 6 connects from the first address that it listens at.
+
+my $SOURCE = AccessToken::redis_is_6() ? '' : "bind-source-addr $FAR";
+
 
 # down_after, failover_timeout: milliseconds; slow: Sentinels look and tell each
 # other as seldom as they do elsewhere, and not some times a second; password,
@@ -134,13 +138,13 @@ sub start_server {
     my $option = $self->{option};
     my $real = $self->real($port);
 
-    my @words = ('--port', $real, '--bind', '127.0.0.1', $FAR,
+    my @words = ('--port', $real, '--bind', $FAR, '127.0.0.1',
                  '--protected-mode', 'no', '--save', '', '--appendonly', 'no',
                  '--repl-diskless-sync-delay', 0,
                  '--repl-timeout', 5, '--repl-ping-replica-period', 1,
                  '--min-replicas-to-write', $option->{replicas_to_write},
                  '--min-replicas-max-lag', $option->{max_lag},
-                 '--bind-source-addr', $FAR,
+                 split(' ', $SOURCE && "--$SOURCE"),
                  '--replica-announce-ip', '127.0.0.1',
                  '--replica-announce-port', $port,
                  '--dir', $self->{dir}, '--logfile', "$self->{dir}/$port.log");
@@ -163,7 +167,7 @@ sub start_sentinel {
 
     if (!-e $file) {
         Gateway::put($file, map { "$_\n" }
-            "port $port", "bind 127.0.0.1 $FAR", "bind-source-addr $FAR",
+            "port $port", "bind $FAR 127.0.0.1", $SOURCE,
             'protected-mode no',
             "dir $self->{dir}", "logfile $self->{dir}/sentinel-$port.log",
             'sentinel announce-ip 127.0.0.1',
@@ -357,7 +361,7 @@ sub await_settled {
         }
 
         return 1;
-    }, 20) or die 'they do not settle: ' . $self->logs;
+    }, 40) or die 'they do not settle: ' . $self->logs;
 }
 
 

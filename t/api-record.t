@@ -32,7 +32,9 @@ sub patched {
 
 sub drops_at {
     my ($made) = @_;
-    return redis_cmd('EXPIRETIME', token_key($made->{token}));
+    my $ttl = redis_cmd('PTTL', token_key($made->{token}));
+
+    return $ttl < 0 ? $ttl : int(time + $ttl / 1000 + 0.5);
 }
 
 sub version {

@@ -459,7 +459,7 @@ sub counted {
 }
 
 sub maps { return counted('commandstats',
-                          qr/^cmdstat_cluster\|slots:calls=(\d+)/m) }
+                          qr/^cmdstat_cluster(?:\|slots)?:calls=(\d+)/m) }
 sub moved { return counted('errorstats', qr/^errorstat_MOVED:count=(\d+)/m) }
 
 my @many = map { $gateway->create('many', '') } 1 .. 80;

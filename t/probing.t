@@ -73,7 +73,7 @@ like(logged(), qr/\b(?:redis|valkey) [\d.]+ tells of changes, by key tracking an
 is(lacks(), '', 'and nothing is counted');
 
 
-without('-client|tracking');
+without('-client', '+client|id');
 
 ok(is_cached($made->{token}), 'one that tracks no keys');
 like(logged(), qr/tells of changes, by channels alone/, 'has its line');
@@ -95,13 +95,14 @@ is(lacks(), 'evalsha=1 tracking=1',
    'and tried once: then scripts are sent as a whole');
 
 
-# That of a command in the script is no reason to send it once more.
+# That of a command in the script is no reason to send it once more.  (Redis 6 is
+# not asked before the first write, so there it is one of those before.)
 
-without('-hset');
+without(redis_is_6() ? '-type' : '-hset');
 
 is($gateway->call(POST => "$made->{path}/revoke", @root)->{status}, 503,
    'without a right that a script needs');
-like(logged(), qr/NOPERM/, 'the log says so');
+like(logged(), qr/its user lacks a permission/, 'the log says so');
 is(lacks(), 'evalsha=1 tracking=1', 'and EVALSHA is not blamed');
 
 
@@ -116,7 +117,7 @@ without();
 
 ok(is_cached($made->{token}), 'with all rights again');
 
-$gateway->stop(qr/NOPERM/);
+$gateway->stop(qr/its user lacks a permission/);
 
 redis_cmd('ACL', 'DELUSER', 'probed');
 

@@ -153,7 +153,7 @@ sub story {
         $visits += edges_at($old);
         my $role = $redis->ask($old, 'ROLE');
         return $role && $role->[0] eq 'slave';
-    }) or BAIL_OUT('the old primary is no replica: ' . $redis->logs);
+    }, 30) or BAIL_OUT('the old primary is no replica: ' . $redis->logs);
     is($visits, 0, 'the old primary came back, and no edge went there')
         if $what ne 'failover';
 

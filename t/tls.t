@@ -338,7 +338,8 @@ works('a certificate of ours in TLS 1.2', "tls $ca $client");
 fails('none', "tls $ca",
       qr/it wants a client certificate \(tls_cert= and tls_key=\)/);
 
-redis_cmd('CONFIG', 'SET', 'tls-protocols', '', 'tls-auth-clients', 'no');
+redis_cmd('CONFIG', 'SET', 'tls-protocols', '');
+redis_cmd('CONFIG', 'SET', 'tls-auth-clients', 'no');
 
 
 # One speaks TLS and the other does not.
