@@ -16,6 +16,7 @@
  *
  *     the record read is                    verdict
  *     not before the one remembered         as it says
+ *     as old, and it was revoked            revoked
  *     before it, and revoked by either      revoked
  *     there, though it was deleted          unknown
  *     before it otherwise                   unavailable: what it has become, of
@@ -50,6 +51,8 @@ static void ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
     int64_t now);
 static ngx_access_token_memory_t *ngx_access_token_memory_place_locked(
     ngx_access_token_zone_t *zone, const u_char *id, int64_t now);
+static ngx_uint_t ngx_access_token_memory_agrees(
+    const ngx_access_token_memory_t *memory, const ngx_access_token_t *t);
 static ngx_int_t ngx_access_token_memory_lost(ngx_access_token_zone_t *zone,
     ngx_access_token_t *t, const ngx_access_token_memory_t *known);
 static const char *ngx_access_token_memory_word(u_char state);
@@ -140,11 +143,7 @@ ngx_access_token_memory_check(ngx_access_token_zone_t *zone,
 
     memory = ngx_access_token_memory_find_locked(zone, t->id, now);
 
-    if (memory == NULL
-        || t->version > memory->version
-        || (t->version == memory->version
-            && memory->state != NGX_ACCESS_TOKEN_MEMORY_DELETED))
-    {
+    if (memory == NULL || ngx_access_token_memory_agrees(memory, t)) {
         if (t->version > 1) {
             ngx_access_token_memory_put_locked(zone, t->id, t->version,
                                   t->revoked ? NGX_ACCESS_TOKEN_MEMORY_REVOKED
@@ -167,6 +166,33 @@ ngx_access_token_memory_check(ngx_access_token_zone_t *zone,
 
     return (known.when < sent) ? ngx_access_token_memory_lost(zone, t, &known)
                                : NGX_AGAIN;
+}
+
+
+/*
+ * What is of one version and of two minds was changed twice from the same one:
+ * one change was lost, and the clocks of those that made them differ.
+ */
+
+static ngx_uint_t
+ngx_access_token_memory_agrees(const ngx_access_token_memory_t *memory,
+    const ngx_access_token_t *t)
+{
+    if (t->version != memory->version) {
+        return t->version > memory->version;
+    }
+
+    switch (memory->state) {
+
+    case NGX_ACCESS_TOKEN_MEMORY_DELETED:
+        return 0;
+
+    case NGX_ACCESS_TOKEN_MEMORY_REVOKED:
+        return t->revoked;
+
+    default:
+        return 1;
+    }
 }
 
 
@@ -228,7 +254,7 @@ ngx_access_token_memory_find_locked(ngx_access_token_zone_t *zone,
 }
 
 
-/* That a token was rotated is not forgotten when it is read, or told of. */
+/* What a change was is not forgotten when it is read, or told of. */
 
 static void
 ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
@@ -253,10 +279,8 @@ ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
     if (version > memory->version) {
         memory->told = 0;
 
-    } else if (state == NGX_ACCESS_TOKEN_MEMORY_OTHER
-               && memory->state == NGX_ACCESS_TOKEN_MEMORY_ROTATED)
-    {
-        state = NGX_ACCESS_TOKEN_MEMORY_ROTATED;
+    } else if (state == NGX_ACCESS_TOKEN_MEMORY_OTHER) {
+        state = memory->state;
     }
 
     memory->version = version;

@@ -28,6 +28,7 @@
 static void test_parse(void);
 static void test_verdicts(void);
 static void test_newer(void);
+static void test_twice(void);
 static void test_race(void);
 static void test_read(void);
 static void test_rotated(void);
@@ -71,6 +72,7 @@ main(void)
     test_parse();
     test_verdicts();
     test_newer();
+    test_twice();
     test_race();
     test_read();
     test_rotated();
@@ -174,8 +176,9 @@ test_newer(void)
     tap_test("what is said once more is believed");
 
     begin();
-    keep(1, V, REVOKED, NOW);
+    keep(1, V, OTHER, NOW);
     tap_is(check(1, V), NGX_OK, "the same version");
+    keep(1, V, REVOKED, NOW);
     tap_is(check(1, V + 1), NGX_OK, "a later one");
     tap_is(revoked, 0, "revoked");
     tap_is(check(1, V), NGX_ERROR, "it is the one that counts");
@@ -183,6 +186,29 @@ test_newer(void)
     keep(2, V, DELETED, NOW);
     tap_is(check(2, V + 1), NGX_OK, "a deletion that was lost, and a change");
     tap_is(check(2, V + 1), NGX_OK, "again");
+    finish();
+}
+
+
+/* As when one was lost, and clocks differ. */
+
+static void
+test_twice(void)
+{
+    tap_test("a version that two changes were given does not undo the graver");
+
+    begin();
+    keep(1, V, REVOKED, NOW);
+    tap_is(check(1, V), NGX_DONE, "what is read is not revoked");
+    keep(1, V, OTHER, NOW);
+    revoked = 0;
+    tap_is(check(1, V), NGX_DONE, "nor what is told");
+    tap_is(check(1, V), NGX_OK, "one that is");
+    tap_is(check(1, V + 1), NGX_OK, "and one of a later version");
+
+    keep(2, V, DELETED, NOW);
+    keep(2, V, OTHER, NOW);
+    tap_is(check(2, V), NGX_DECLINED, "one that was deleted");
     finish();
 }
 
