@@ -27,7 +27,7 @@
  *
  * A set of four has room for those whose hash is the same.  One that is too old
  * goes first, then the oldest of those that tell of no revocation, deletion or
- * rotation; reads bring them again.
+ * rotation; reads bring them again.  These push out none of the graver ones.
  */
 
 
@@ -50,7 +50,8 @@ static void ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
     const u_char *id, uint64_t version, ngx_access_token_memory_e state,
     int64_t now);
 static ngx_access_token_memory_t *ngx_access_token_memory_place_locked(
-    ngx_access_token_zone_t *zone, const u_char *id, int64_t now);
+    ngx_access_token_zone_t *zone, const u_char *id,
+    ngx_access_token_memory_e state, int64_t now);
 static ngx_uint_t ngx_access_token_memory_agrees(
     const ngx_access_token_memory_t *memory, const ngx_access_token_t *t);
 static ngx_int_t ngx_access_token_memory_lost(ngx_access_token_zone_t *zone,
@@ -266,7 +267,10 @@ ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
     memory = ngx_access_token_memory_find_locked(zone, id, now);
 
     if (memory == NULL) {
-        memory = ngx_access_token_memory_place_locked(zone, id, now);
+        memory = ngx_access_token_memory_place_locked(zone, id, state, now);
+        if (memory == NULL) {
+            return;
+        }
 
         ngx_memcpy(memory->id, id, NGX_ACCESS_TOKEN_ID_LEN);
         memory->version = 0;
@@ -289,11 +293,14 @@ ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
 }
 
 
-/* Where one goes that is not there: its own that is too old comes first. */
+/*
+ * Where one goes that is not there: its own that is too old comes first.  NULL:
+ * nowhere.
+ */
 
 static ngx_access_token_memory_t *
 ngx_access_token_memory_place_locked(ngx_access_token_zone_t *zone,
-    const u_char *id, int64_t now)
+    const u_char *id, ngx_access_token_memory_e state, int64_t now)
 {
     ngx_uint_t                  i, rank, best;
     ngx_access_token_memory_t  *set, *to;
@@ -321,6 +328,10 @@ ngx_access_token_memory_place_locked(ngx_access_token_zone_t *zone,
             to = &set[i];
             best = rank;
         }
+    }
+
+    if (best == 0 && state == NGX_ACCESS_TOKEN_MEMORY_OTHER) {
+        return NULL;
     }
 
     return to;

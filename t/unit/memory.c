@@ -405,6 +405,16 @@ test_room(void)
     tap_is(check_at(same[4], 1, NOW + 100, NOW + 101), NGX_ERROR, "rotated");
     tap_is(check_at(same[5], 1, NOW + 100, NOW + 101), NGX_DONE, "revoked");
 
+    tap_test("which push out nothing that is grave");
+
+    keep(same[2], V, OTHER, NOW + 40);
+    revoked = 0;
+    tap_is(check_at(same[3], V, NOW + 100, NOW + 101), NGX_OK, "nor when read");
+    tap_is(check_at(same[0], 1, NOW + 100, NOW + 101), NGX_DONE, "revoked");
+    tap_is(check_at(same[1], 1, NOW + 100, NOW + 101), NGX_DECLINED, "deleted");
+    tap_is(check_at(same[4], 1, NOW + 100, NOW + 101), NGX_ERROR, "rotated");
+    tap_is(check_at(same[5], 1, NOW + 100, NOW + 101), NGX_DONE, "revoked");
+
     tap_test("and before all those that are too old");
 
     ngx_memzero(zone->memories, NGX_ACCESS_TOKEN_MEMORY_WAYS
