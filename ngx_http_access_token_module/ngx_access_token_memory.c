@@ -23,7 +23,9 @@
  *                                           secrets and times, nobody knows
  *
  * A change that was heard of after the read was sent may have come between: the
- * read is sent once more, and then both are of one time.
+ * read is sent once more, and then both are of one time.  What is cached of
+ * before a change goes when that is heard of: it is of another server, if the
+ * cache has not heard of the change as well.
  *
  * A set of four has room for those whose hash is the same.  One that is too old
  * goes first, then the oldest of those that tell of no revocation, deletion or
@@ -40,6 +42,8 @@
 #define NGX_ACCESS_TOKEN_MEMORY_DIGITS  15
 
 
+static ngx_uint_t ngx_access_token_memory_agrees(
+    const ngx_access_token_memory_t *memory, const ngx_access_token_t *t);
 static ngx_uint_t ngx_access_token_memory_known(
     const ngx_access_token_zone_t *zone, const u_char *id);
 static ngx_access_token_memory_t *ngx_access_token_memory_set(
@@ -52,8 +56,8 @@ static void ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
 static ngx_access_token_memory_t *ngx_access_token_memory_place_locked(
     ngx_access_token_zone_t *zone, const u_char *id,
     ngx_access_token_memory_e state, int64_t now);
-static ngx_uint_t ngx_access_token_memory_agrees(
-    const ngx_access_token_memory_t *memory, const ngx_access_token_t *t);
+static void ngx_access_token_memory_outdate_locked(
+    ngx_access_token_zone_t *zone, const u_char *id, uint64_t version);
 static ngx_int_t ngx_access_token_memory_lost(ngx_access_token_zone_t *zone,
     ngx_access_token_t *t, const ngx_access_token_memory_t *known);
 static const char *ngx_access_token_memory_word(u_char state);
@@ -282,6 +286,7 @@ ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
 
     if (version > memory->version) {
         memory->told = 0;
+        ngx_access_token_memory_outdate_locked(zone, id, version);
 
     } else if (state == NGX_ACCESS_TOKEN_MEMORY_OTHER) {
         state = memory->state;
@@ -335,6 +340,20 @@ ngx_access_token_memory_place_locked(ngx_access_token_zone_t *zone,
     }
 
     return to;
+}
+
+
+static void
+ngx_access_token_memory_outdate_locked(ngx_access_token_zone_t *zone,
+    const u_char *id, uint64_t version)
+{
+    ngx_access_token_slot_t  *slot;
+
+    slot = ngx_access_token_slots_find_locked(zone, id);
+
+    if (slot && slot->version < version) {
+        ngx_access_token_slots_remove_locked(zone, slot);
+    }
 }
 
 

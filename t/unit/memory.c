@@ -38,6 +38,7 @@ static void test_log(void);
 static void test_room(void);
 static void test_lock(void);
 static void test_shared(void);
+static void test_cached(void);
 static void test_crash(void);
 
 static void begin(void);
@@ -82,6 +83,7 @@ main(void)
     test_room();
     test_lock();
     test_shared();
+    test_cached();
     test_crash();
 
     ngx_destroy_pool(pool);
@@ -486,6 +488,37 @@ test_shared(void)
     tap_is(check(1, 1), NGX_DONE, "after a flush");
     (void) ngx_access_token_cache_claim(zone, UNIT_SOURCE + 1, &another);
     tap_is(check(1, 1), NGX_DONE, "at another server");
+    finish();
+}
+
+
+/* Of a server that has lost the change, and was read before it was heard of. */
+
+static void
+test_cached(void)
+{
+    ngx_access_token_t  *t;
+
+    tap_test("what is cached of before a change goes when that is heard of");
+
+    begin();
+    tap_is(unit_put(zone, 1, 1, 10), NGX_OK, "put");
+    keep(1, V, REVOKED, NOW);
+    tap_is(unit_find(zone, 1, NOW, pool, &t), NGX_AGAIN, "told");
+
+    tap_is(unit_put(zone, 2, 1, 10), NGX_OK, "put");
+    revoked = 1;
+    tap_is(check(2, V), NGX_OK, "another server has it");
+    tap_is(unit_find(zone, 2, NOW, pool, &t), NGX_AGAIN, "read");
+
+    tap_test("and what is cached of after it stays");
+
+    tap_is(unit_put(zone, 3, V, 10), NGX_OK, "put");
+    keep(3, V, OTHER, NOW);
+    keep(3, V - 1, OTHER, NOW);
+    tap_is(check(3, V), NGX_OK, "check");
+    tap_is(unit_find(zone, 3, NOW, pool, &t), NGX_OK, "find");
+    tap_ok(unit_zone_fault(zone) == NULL, "%s", unit_zone_fault(zone));
     finish();
 }
 
