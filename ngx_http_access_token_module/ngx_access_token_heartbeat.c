@@ -182,7 +182,8 @@ ngx_access_token_heartbeat_await_publish(void *data, ngx_int_t rc,
 
 /*
  * "t0 run-id".  One of another server says nothing of this one, and one of
- * the future nothing at all.
+ * the future nothing at all; nor does one that another worker has sent to a
+ * link that is not told of keys and has to be.
  */
 
 void
@@ -207,7 +208,8 @@ ngx_access_token_heartbeat_hear(ngx_access_token_term_t *term,
     sent = ngx_atoof(text->data, p - text->data);
     now = ngx_access_token_clock();
 
-    if (sent == NGX_ERROR
+    if (term->up == 0
+        || sent == NGX_ERROR
         || sent > now
         || !ngx_access_token_same(&server,
                                   ngx_redis_link_server(lease->store->redis,

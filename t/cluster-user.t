@@ -6,6 +6,7 @@ use warnings;
 
 use File::Temp qw(tempdir);
 use Test::More;
+use Time::HiRes qw(sleep);
 
 use lib 't';
 use AccessToken;
@@ -97,6 +98,33 @@ $cluster->migrate_slot($slot, $to, between => sub {
 });
 is_deeply(\%status, { map { $_ => 200 } qw(opened half moved closed) },
           'a token is let in while its slot moves');
+
+# One worker is told of a node's changes by tracking, the other is not: what the
+# one hears is no reason for the other to believe the cache.
+
+allow('edge', '-client|tracking');
+
+($made) = values %at;
+my $node = $cluster->home_of($made->{token});
+my %worker = $edge->connect_workers;
+
+sub from_cache {
+    return sort map { $edge->call(GET => '/', bearer => $made->{token},
+                                  on => $_)->{headers}{'x-cache'} }
+                values %worker;
+}
+
+ok(Gateway::becomes(sub { "@{[from_cache()]}" eq 'HIT HIT' }),
+   'both take a token from the cache');
+
+my ($link) = $cluster->ask($node, 'CLIENT', 'LIST', 'TYPE', 'pubsub')
+             =~ /^id=(\d+) .* user=edge /m;
+$cluster->ask($node, 'CLIENT', 'KILL', 'ID', $link);
+
+ok($edge->await_log(qr/tracks no keys/, 1),
+   'the link of one comes back without tracking');
+is("@{[from_cache()]}", 'BYPASS HIT', "it takes none: $_"), sleep 0.2
+    for 1 .. 5;
 
 # Changes are not told by tracking: in a cluster nothing is cached then.
 
