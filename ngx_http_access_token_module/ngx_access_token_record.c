@@ -30,7 +30,9 @@
 #define NGX_ACCESS_TOKEN_FULL_NEEDS  (NGX_ACCESS_TOKEN_EDGE_NEEDS             \
                                       | 1 << 10 | (uint64_t) 1 << 24)
 
-#define NGX_ACCESS_TOKEN_MAX_NUMBER  9223372036854775807    /* 63 bits */
+/* What scripts count on from: nobody could revoke what has a later version. */
+
+#define NGX_ACCESS_TOKEN_MAX_VERSION 999999999999999
 
 
 static ngx_int_t ngx_access_token_set(ngx_access_token_t *t,
@@ -492,8 +494,8 @@ static ngx_int_t
 ngx_access_token_set_version(ngx_access_token_t *t, ngx_pool_t *pool,
     const ngx_access_token_field_t *f, const ngx_str_t *value)
 {
-    return ngx_access_token_number(value, f->min, NGX_ACCESS_TOKEN_MAX_NUMBER,
-                                   &t->version);
+    return ngx_access_token_number(value, f->min,
+                                   NGX_ACCESS_TOKEN_MAX_VERSION, &t->version);
 }
 
 

@@ -176,11 +176,14 @@ is(join(' ', map { "$_=$refused{$_}" } sort keys %refused),
 # The record is damaged.  It can be deleted, and revoked if its status is known,
 # though nobody can be shown it: an edge may let it in all the same.
 
-my %bad = (h => 'short', a => 2, s => 'x', e => '-1', u => 'nobody', v => 'x',
+my %bad = (h => 'short', a => 2, s => 'x', e => '-1', u => 'nobody',
+           v => ['x', '1234567890123456'],
            c => 'x', o => undef, g => undef, n => undef, b => undef);
 
 for my $field (sort keys %bad) {
-    for my $value (undef, $bad{$field} // ()) {
+    my $bad = $bad{$field} // [];
+
+    for my $value (undef, ref $bad ? @$bad : $bad) {
         flush();
         my $made = $gateway->create('acme', 'dev');
         my $key = token_key($made->{token});

@@ -291,8 +291,7 @@ make_record(ngx_access_token_t *t)
     ngx_str_set(&t->technical_user, "tu_0123456789abcdef");
     t->admin = unit_random(2);
     t->revoked = unit_random(2);
-    t->version = 1 + (((uint64_t) unit_random(1 << 30) << 32
-                       | unit_random(1 << 30)) >> unit_random(62));
+    t->version = 1 + (unit_random(999999999999999) >> unit_random(50));
     t->expires = unit_random(2) ? 0 : unit_random(253402300800);
     t->created = 1 + unit_random(253402300799);
 
