@@ -608,7 +608,11 @@ ngx_access_token_lease_check(ngx_access_token_term_t *term, int64_t now)
 }
 
 
-/* The log: it is worth a line that the cache is of no use. */
+/*
+ * The log: it is worth a line that the cache is of no use.  A server that was
+ * not in charge may have been a replica, and be a copy of another one now.  Of
+ * that only key tracking tells, so without it nothing of before is of use.
+ */
 
 static void
 ngx_access_token_lease_note(ngx_access_token_term_t *term, int64_t now)
@@ -640,6 +644,11 @@ ngx_access_token_lease_note(ngx_access_token_term_t *term, int64_t now)
     }
 
     ngx_access_token_count(ngx_access_token_zone_mine(zone)->lapses);
+
+    if (term->up && !ngx_redis_link_tracks(redis, term->node)) {
+        ngx_access_token_cache_flush(zone, &term->origin,
+                                     NGX_ACCESS_TOKEN_LINK);
+    }
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "access tokens are not taken from the cache any more: %s, "

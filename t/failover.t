@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use File::Temp qw(tempdir);
 use IO::Socket::UNIX;
 use Test::More;
 use Time::HiRes qw(time sleep);
@@ -145,6 +146,46 @@ ok(Gateway::becomes(sub {
    }, 5), 'and so does the link, after a while');
 is($hits, 0, 'and until then the cache is not used');
 ok(Gateway::becomes(sub { get($valid) eq '200 HIT' }), 'but from then on');
+
+$gateway->stop(qr/READONLY/);
+
+
+# A primary that tracks no keys is a replica of another one for a while, and
+# tells nothing of the records that it is given as one.
+
+redis_cmd('REPLICAOF', 'NO', 'ONE');
+flush();
+redis_cmd(qw(ACL SETUSER tells on >password ~* &* +@all -client|tracking));
+
+my $dir = tempdir(CLEANUP => 1);
+Gateway::put("$dir/password", "password\n");
+chmod 0600, "$dir/password";
+
+$gateway = Gateway->new(cache => 'lease=800ms', log_level => 'notice',
+                        redis => "user=tells password_file=$dir/password");
+
+my ($revoked, $good) = map { put_token() } 1 .. 2;
+ok(Gateway::becomes(sub { get($_) eq '200 HIT' }), 'a token is cached')
+    for $revoked, $good;
+
+my %record = map { my $key = token_key($_); $key => redis_cmd('HGETALL', $key) }
+             $revoked, $good;
+
+in_second(sub {
+    redis_cmd('HSET', $_, @{ $record{$_} }) for keys %record;
+    redis_cmd('HSET', token_key($revoked), 's', 'r', 'v', int(time * 1000));
+});
+
+redis_cmd('REPLICAOF', '127.0.0.1', $port);
+ok($gateway->await_log(qr/not taken from the cache any more/, 1),
+   'a replica is not in charge');
+ok(Gateway::becomes(sub { redis_cmd('INFO', 'replication')
+                          =~ /^master_link_status:up/m }),
+   'it has what the other one had');
+redis_cmd('REPLICAOF', 'NO', 'ONE');
+
+ok(Gateway::becomes(sub { get($good) eq '200 HIT' }), 'it is in charge again');
+like(get($revoked), qr/^401/, 'what was revoked at the other is refused');
 
 $gateway->stop(qr/READONLY/);
 
