@@ -23,6 +23,7 @@ use warnings;
 use Carp qw(carp cluck confess croak);
 use Exporter ();
 use List::Util qw(shuffle);
+use POSIX ();
 use Scalar::Util qw(looks_like_number);
 use Test::More;
 use Test::Nginx::Client ();
@@ -108,17 +109,21 @@ sub run_tests () {
 }
 
 
-# Ends by way of END, once.
+# Ends by way of END, once.  A child that is ended as soon as it begins has this
+# still, and nginx is not its to stop.
+
+my $Owner = $$;
 
 sub interrupted {
     $SIG{$_} = 'IGNORE' for qw(INT TERM);
+    POSIX::_exit(1) if $$ != $Owner;
     exit 1;
 }
 
 
 END {
     local $?;
-    Test::Nginx::Util::cleanup();
+    Test::Nginx::Util::cleanup() if $$ == $Owner;
 }
 
 
