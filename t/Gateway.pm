@@ -31,8 +31,9 @@ my $ROOT = 'root-credential-0123456789-of-a-test';
 
 # http, server, api, location: further directives there (location: where the
 # upstream is), and DIR is the server root; redis: parameters of
-# access_token_redis; address: of another Redis, or of several (if not, it is
-# reached over TLS under REDIS_TLS, see tools/test-one); cache: what
+# access_token_redis, and where they say nothing of it a single Redis has more
+# time than a busy machine takes; address: of another Redis, or of several (if
+# not, it is reached over TLS under REDIS_TLS, see tools/test-one); cache: what
 # access_token_cache says, "off" if it is not given; edge: without the API;
 # workers: how many, below a master (not given: one process is all), and
 # connections are spread over them; log_level; port, dir: of a second gateway.
@@ -76,6 +77,13 @@ sub write_files {
 
     $_ = ($_ // '') =~ s/\bDIR\b/$dir/gr
         for @option{qw(http server api location redis)};
+    if ($address !~ /^(?:cluster|sentinel)\b/) {
+        for my $parameter (qw(timeout connect_timeout)) {
+            $option{redis} .= " $parameter=5s"
+                if $option{redis} !~ /\b$parameter=/;
+        }
+    }
+
     my $level = $option{log_level} // 'debug';
     my $cache = $option{cache} // 'off';
     my $user = $> == 0 ? 'user root;' : '';
@@ -230,7 +238,7 @@ sub quit {
 
     kill 'QUIT', $pid;
 
-    for (1 .. 500) {
+    for (1 .. 1500) {
         if (waitpid($pid, WNOHANG) == $pid) {
             is($? & 127, 0, 'nginx was not killed by a signal') if $? & 127;
             return;
@@ -271,14 +279,15 @@ sub reload {
 
 
 # Waits until the condition holds, for 10 seconds or so many; whether it does.
+# It is looked at once more after the end: it was the test that may have slept.
 
 sub becomes {
     my ($condition, $seconds) = @_;
     my $end = time + ($seconds // 10);
 
-    while (time < $end) {
+    for (my $late = 0; !$late; sleep 0.005) {
+        $late = time >= $end;
         return 1 if $condition->();
-        sleep 0.005;
     }
 
     return 0;
@@ -343,6 +352,25 @@ sub call {
 
 
 sub seen { return $_[0]{seen} }
+
+
+# A port of 127.0.0.1 that nobody listens on, and that nobody else of this run of
+# tests was given.  It lies below those that connections get at their other end.
+
+my %given;
+
+sub free_port {
+    my $ports = ($ENV{TEST_DIR} // '') . '/ports';
+
+    for (1 .. 1000) {
+        my $port = 10000 + int rand 10000;
+
+        next if $given{$port}++ || -d $ports && !mkdir "$ports/$port";
+        return $port if IO::Socket::INET->new(LocalPort => $port, Listen => 1);
+    }
+
+    die "no free port\n";
+}
 
 
 sub connect {
@@ -521,7 +549,7 @@ sub api_block {
 
     my %default = (
         http_config => '    access_token_redis ' . address() . <<'END',
-;
+ timeout=5s connect_timeout=5s;
     access_token_root_file $TEST_NGINX_SERVER_ROOT/html/root;
 END
         config => '    location /api/ { access_token_api; }',

@@ -16,7 +16,6 @@ use warnings;
 use AccessToken ();
 use File::Basename qw(dirname);
 use Gateway ();
-use IO::Socket::INET;
 use IO::Socket::UNIX;
 use Test::More;
 
@@ -60,13 +59,7 @@ sub start {
 
 # A port of 127.0.0.1 that nobody listens on.
 
-sub free_port {
-    my $listening = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                          Listen => 1)
-                    or die "no free port: $!\n";
-
-    return $listening->sockport;
-}
+sub free_port { return Gateway::free_port() }
 
 
 sub socket  { return $_[0]{socket} }

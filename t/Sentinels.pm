@@ -117,20 +117,7 @@ sub parameters {
 }
 
 
-my %given;
-
-sub free_port {
-    for (1 .. 1000) {
-
-        # not one of those that connections get at their other end
-        my $port = 10000 + int rand 10000;
-
-        next if $given{$port}++;
-        return $port if IO::Socket::INET->new(LocalPort => $port, Listen => 1);
-    }
-
-    die "no free port\n";
-}
+sub free_port { return Gateway::free_port() }
 
 
 sub start_server {
