@@ -26,6 +26,27 @@ chmod 0777, "$dir/silent.sock";
 
 sub pause { redis_cmd('CLIENT', 'PAUSE', $_[0]) }
 
+# Redis is silent until nginx has begun so many requests, and has seen so many
+# clients go away.
+
+sub silent_until {
+    my ($begun, $gone) = @_;
+    my $file = html_dir() . '/../logs/error.log';
+
+    redis_stop();
+    in_child(sub {
+        for (1 .. 2000) {
+            open my $in, '<', $file or die "can't read $file: $!\n";
+            my $log = do { local $/; <$in> };
+
+            last if (() = $log =~ /http header done/g) >= $begun
+                    && (() = $log =~ /client prematurely closed/g) >= $gone;
+            sleep 0.005;
+        }
+        redis_continue();
+    });
+}
+
 # Sends a request to nginx, and goes away after a while.
 
 sub come_and_go {
@@ -50,7 +71,8 @@ add_block_preprocessor(sub {
 
     if (!defined $block->http_config) {
         $block->set_value('http_config',
-                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;');
+                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET '
+                          . 'timeout=5s;');
     }
 
     if (!defined $block->request && !defined $block->pipelined_requests) {
@@ -120,12 +142,12 @@ client prematurely closed connection
 
 === TEST 3: the answer that comes afterwards is dropped
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s
-                       connect_timeout=5s;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=20s
+                       connect_timeout=20s;
 --- config
     location = /t { access_token on; }
 --- init
-    main::pause(500);
+    main::silent_until(1, 1);
 --- more_headers eval
 "Authorization: Bearer $::Good"
 --- timeout: 150ms
@@ -144,12 +166,12 @@ client prematurely closed connection
 
 === TEST 4: another request that waits for the same token gets its answer
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s
-                       connect_timeout=5s;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=20s
+                       connect_timeout=20s;
 --- config
     location = /t { access_token on; }
 --- init
-    main::pause(500);
+    main::silent_until(2, 1);
     main::come_and_go($main::Good);
 --- more_headers eval
 "Authorization: Bearer $::Good"
@@ -167,12 +189,12 @@ client prematurely closed connection
 
 === TEST 5: many come and go, and nginx serves on
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s
-                       connect_timeout=5s;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=20s
+                       connect_timeout=20s;
 --- config
     location = /t { access_token on; }
 --- init
-    main::pause(700);
+    main::silent_until(4, 3);
     main::come_and_go($_ % 2 ? $main::Good : AccessToken::token()) for 1 .. 3;
 --- more_headers eval
 "Authorization: Bearer $::Good"
@@ -190,8 +212,8 @@ client prematurely closed connection
 
 === TEST 6: a client that waits and sends more is not one that goes away
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s
-                       connect_timeout=5s;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=20s
+                       connect_timeout=20s;
 --- config
     location = /t { access_token on; }
 --- init
