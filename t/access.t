@@ -40,7 +40,8 @@ add_block_preprocessor(sub {
 
     if (!defined $block->http_config) {
         $block->set_value('http_config',
-                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;');
+                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET '
+                          . 'timeout=5s;');
     }
 
     if (!defined $block->request && !defined $block->pipelined_requests) {
@@ -249,7 +250,7 @@ let in
 
 === TEST 15: a server inherits from the http block
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s;
     access_token on;
 --- config
     location = /t { }
@@ -341,7 +342,7 @@ up
 
 === TEST 21: a denied address costs no look-up
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s;
     access_token_cache off;
 --- config
     location = /t {
@@ -381,6 +382,7 @@ access token
 --- init
     main::get($main::Fresh) =~ /let in/ or die 'refused before it was revoked';
     main::put_token(token => $main::Fresh, status => 'r');
+    main::redis_cmd('PING');    # before this is answered, nginx is told
 --- more_headers eval
 "Authorization: Bearer $::Fresh"
 --- error_code: 401

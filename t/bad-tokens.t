@@ -20,7 +20,8 @@ our $Checksum = $Good;
 substr($Checksum, -1) =~ tr/0-9A-Za-z/1-9A-Za-z0/;
 
 our $Http = <<'_EOC_';
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s;
+    access_token_cache off;
     large_client_header_buffers 4 64k;
 _EOC_
 
