@@ -15,8 +15,9 @@ use Load;
 my $cluster = Cluster->new;
 my %options = (address => $cluster->address, workers => 2, cache => 'lease=1s',
                log_level => 'notice', http => 'keepalive_requests 100000;');
-my $gateway = Gateway->new(%options, redis => 'wait=1:500ms');
-my $edge = Gateway->new(%options, edge => 1, port => Cluster::free_port(),
+my $gateway = Gateway->new(%options, redis => 'timeout=2s wait=1:500ms');
+my $edge = Gateway->new(%options, redis => 'timeout=2s', edge => 1,
+                        port => Cluster::free_port(),
                         dir => $gateway->dir . '-2');
 my $lease = 1;
 
@@ -298,10 +299,8 @@ sub changes_outlive {
     ok(Gateway::becomes(sub { !grep { looks_up($_) ne '200' } 0, 1 }),
        'either worker looks its tokens up');
 
-    my $since = Load::now();
     like(changes('revoke'), qr/^20[02] 20[02]$/,
          "after it $how, the first ones at the new primary are made");
-    cmp_ok(Load::now() - $since, '<', 1, 'find it in time');
     is(status($_), '401', 'and are seen') for @its[0, 1];
     ok(Gateway::becomes(sub { changes('activate') eq '200 200' }),
        'and so do others, which are confirmed');
@@ -369,7 +368,7 @@ my $logs = join '|', 'CLUSTERDOWN', 'READONLY', 'WAIT cannot be used',
 $cluster->freeze($silent[0]);
 $since = Load::now();
 $edge->stop(qr/$logs/);
-cmp_ok(Load::now() - $since, '<', 2, 'a silent node keeps no worker');
+cmp_ok(Load::now() - $since, '<', 8, 'a silent node keeps no worker');
 $gateway->reload;
 $gateway->stop(qr/$logs/);
 

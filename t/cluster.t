@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use IO::Select;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -16,7 +17,7 @@ use Load;
 my $cluster = Cluster->new;
 
 my %options = (address => $cluster->address, workers => 2, cache => 'lease=1s',
-               log_level => 'notice',
+               redis => 'timeout=2s', log_level => 'notice',
                http => 'access_token_last_use 1s; keepalive_requests 100000;');
 my $gateway = Gateway->new(%options);
 my $edge = Gateway->new(%options, edge => 1, port => Cluster::free_port(),
@@ -136,12 +137,16 @@ sub follows {
         push @answered, change($made, $action)->{status};
         push @here, map { status_of(get($made, on => $_)) } @on;
 
-        my $since = time;
-        Gateway::becomes(sub { my $got = status_of(get($made, at => $edge));
+        # when the last request was sent that has not seen it
+
+        my ($since, $late) = (time, 0);
+        Gateway::becomes(sub { my $sent = time - $since;
+                               my $got = status_of(get($made, at => $edge));
                                push @there, $got if $got eq $status;
+                               $late = $sent if $got ne $status;
                                $got eq $status }, 5);
-        push @late, time - $since;
-        last if $late[-1] > 1;
+        push @late, $late;
+        last if $late > 1;
     }
 
     are_all(200, "$name by the API", @answered);
@@ -287,7 +292,7 @@ is(scalar(@{ $gateway->call(GET => '/api/organizations/moves/groups/dev/'
 # record by then.
 
 my @fenced = map { $gateway->create('fenced', '') } 1 .. 6;
-my (%status, %first_asked);
+my (%status, %passed, %first_asked);
 
 $slot = Cluster::slot_of_token($fenced[0]{token});
 $from = $cluster->primary_of($slot);
@@ -301,6 +306,7 @@ sub ask_first {
     $cluster->freeze($third);
 
     my $new = Gateway->new(%options, address => $cluster->address($third),
+                           redis => 'timeout=5s connect_timeout=5s',
                            workers => 1, edge => 1,
                            port => Cluster::free_port(),
                            dir => $gateway->dir . '-3');
@@ -322,9 +328,16 @@ $cluster->migrate_slot($slot, $to, first => sub { /:t:/ && $n++ % 2 },
                        between => sub {
     my ($step) = @_;
 
-    for my $made (@fenced, @fenced) {
+    # a link may be made anew before the request comes: that one says nothing
+
+    for (my $n = 0; $n < 12; ) {
         $cluster->ask($_, 'CLIENT', 'KILL', 'TYPE', 'pubsub') for $from, $to;
-        push @{ $status{$step} }, get($made);
+
+        my $got = get($fenced[$n % @fenced]);
+
+        next if $got =~ /^200 (?:HIT|MISS)/ && $passed{$step}++ < 100;
+        push @{ $status{$step} }, $got;
+        $n++;
     }
 
     push @{ $first_asked{$step} }, ask_first();
@@ -369,12 +382,20 @@ for my $slot (@fences) {
     $cluster->ask($from, 'CLUSTER', 'SETSLOT', $slot, 'MIGRATING', $to->{id});
 }
 
-my $end = time + 2.5;
+# Once more if the machine is so busy that heartbeats were late.
+
 my @hits;
 
-while (time < $end) {
-    push @hits, map { get($first[0], at => $_) } $gateway, $edge;
-    sleep 0.02;
+for (1 .. 5) {
+    my $end = time + 2.5;
+
+    @hits = ();
+    while (time < $end) {
+        push @hits, map { get($first[0], at => $_) } $gateway, $edge;
+        sleep 0.02;
+    }
+
+    last if !grep { $_ ne '200 HIT' } @hits;
 }
 
 are_all('200 HIT', 'they are about to move: what lies there is still trusted',
@@ -400,8 +421,8 @@ $cluster->await_peace;
 
 # --- two nodes that disagree --------------------------------------------------
 
-# The old owner knows of the new one 200 ms before that does itself: meanwhile
-# each says MOVED to the other.
+# The old owner knows of the new one before that does itself: meanwhile each says
+# MOVED to the other.
 
 my @disputed = map { $gateway->create('disputed', '') } 1 .. 20;
 
@@ -420,24 +441,25 @@ my ($before_moved, $disputed_at) = (moved(), time);
 
 $cluster->ask($from, 'CLUSTER', 'SETSLOT', $slot, 'NODE', $to->{id});
 
-my $settles = AccessToken::in_child(sub {
-    sleep 0.2;
-    Cluster::say_to($owner, 'CLUSTER', 'SETSLOT', $slot, 'NODE', $to->{id});
-});
-
 my @asked = map { $gateway->connect } 0 .. 19;
 $gateway->send_request($asked[$_], GET => '/', bearer => $disputed[$_]{token})
     for 0 .. 18;
 $gateway->send_request($asked[19], POST => "$disputed[19]{path}/revoke", @root);
-my @settled = map { Gateway::parse(Gateway::read_all($_))->{status} } @asked;
-my $lasted = time - $disputed_at;
-waitpid $settles, 0;
+
+ok(Gateway::becomes(sub { time - $disputed_at > 0.2
+                          && moved() - $before_moved > 5 * 20 }),
+   'two nodes say MOVED to each other, and requests are sent to and fro');
+ok(!IO::Select->new(@asked)->can_read(0), 'they wait for the end of it');
+
+my $settled_at = time;
+Cluster::say_to($owner, 'CLUSTER', 'SETSLOT', $slot, 'NODE', $to->{id});
 close $owner;
 
-are_all(200, 'two nodes say MOVED to each other for a moment', @settled);
-cmp_ok($lasted, '>', 0.19, 'requests wait for the end of it');
-cmp_ok($lasted, '<', 0.45, 'and not much longer');
-cmp_ok(moved() - $before_moved, '>', 5 * 20, 'they were sent to and fro');
+my @settled = map { Gateway::parse(Gateway::read_all($_))->{status} } @asked;
+my $lasted = time - $settled_at;
+
+are_all(200, 'and are answered then', @settled);
+cmp_ok($lasted, '<', 1.5, 'without waiting much longer');
 is(status_of(get($disputed[19])), 401, 'what was revoked then, is');
 $cluster->await_peace;
 
@@ -513,15 +535,15 @@ sub at_each { return map { scalar(connections($_)) } $cluster->primaries }
 
 ok(Gateway::becomes(sub { my $sum = 0;
                           $sum += $_ for at_each();
-                          return $sum <= 2 * 2 * 3 + 2 }),
-   'after reloads each worker has two connections to a primary')
+                          return $sum <= 2 * 2 * 3 + 2
+                                 && 3 == grep { $_ >= 4 } at_each() }),
+   'after reloads each worker has two connections to each primary')
     or diag("@{[at_each()]}");
-is(scalar(grep { $_ >= 4 } at_each()), 3, 'to each of them');
 
 my $since = time;
 $gateway->stop(qr/closed by redis while/,
                qr/no node of the redis cluster takes commands of slot/);
-cmp_ok(time - $since, '<', 2, 'neither links nor timers keep a worker');
+cmp_ok(time - $since, '<', 8, 'neither links nor timers keep a worker');
 ok(Gateway::becomes(sub { !connections($_) }, 2), 'no connection is left')
     or diag(join "\n", connections($_)) for $cluster->nodes;
 
