@@ -106,7 +106,7 @@ GET /t
 
 === TEST 7: without a file there is no root
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s;
 --- more_headers eval
 "Authorization: Bearer $::One"
 --- error_code: 401

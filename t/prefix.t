@@ -14,7 +14,8 @@ add_block_preprocessor(sub {
 
     if (!defined $block->http_config) {
         $block->set_value('http_config',
-                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;');
+                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET '
+                          . 'timeout=5s;');
     }
 
     if (!defined $block->request && !defined $block->pipelined_requests) {
@@ -50,7 +51,7 @@ __DATA__
 
 === TEST 2: a prefix of one's own, and no other
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s;
     access_token_prefix acme_2;
 --- config
     location = /t { access_token on; }
@@ -65,7 +66,7 @@ __DATA__
 
 === TEST 3: the longest prefix, and the shortest
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s;
     access_token_prefix abcdefghijklmnop;
 --- config
     location = /t { access_token on; }

@@ -14,7 +14,7 @@ add_block_preprocessor(sub {
     my $block = shift;
 
     $block->set_value('http_config', <<'END');
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s;
 
     server {
         listen unix:$TEST_NGINX_HTML_DIR/upstream.sock;

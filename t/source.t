@@ -14,7 +14,8 @@ add_block_preprocessor(sub {
 
     if (!defined $block->http_config) {
         $block->set_value('http_config',
-                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;');
+                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET '
+                          . 'timeout=5s;');
     }
 
     if (!defined $block->request && !defined $block->pipelined_requests) {

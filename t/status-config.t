@@ -64,7 +64,7 @@ invalid number of arguments in "access_token_status" directive
 
 === TEST 4: access_token_status in the http block
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s;
     access_token_status;
 --- config
 --- must_die

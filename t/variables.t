@@ -28,7 +28,8 @@ add_block_preprocessor(sub {
 
     if (!defined $block->http_config) {
         $block->set_value('http_config',
-                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;');
+                          'access_token_redis unix:$TEST_NGINX_REDIS_SOCKET '
+                          . 'timeout=5s;');
     }
 
     if (!defined $block->request && !defined $block->pipelined_requests) {
@@ -177,7 +178,7 @@ X-After: acme active
 
 === TEST 8: the log has the verdict, after a page for the refusal too
 --- http_config
-    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET;
+    access_token_redis unix:$TEST_NGINX_REDIS_SOCKET timeout=5s;
     log_format verdict '$status $access_token_verdict [$access_token_organization]';
 --- config
     location = /t {
