@@ -14,7 +14,7 @@ use Gateway;
 flush();
 
 my $gateway = Gateway->new(workers => 2, log_level => 'notice',
-                           cache => 'max_age=10m lease=2s',
+                           cache => 'max_age=10m lease=10s',
                            http => 'keepalive_requests 100000;
                                     access_token_zone x:512k;');
 my @on;

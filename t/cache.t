@@ -97,7 +97,7 @@ is(asked(), 3, 'and Redis is asked each time');
 
 # On.
 
-configure(cache => 'max_age=60s');
+configure(cache => 'max_age=60s lease=10s');
 
 $token = new_token();
 is(get($token), '200 MISS', 'a token that was not asked for yet');
@@ -220,28 +220,49 @@ for my $known (@tokens) {
 
 # Expiry goes by the clock, not by what is asked.
 
-$token = new_token(expires => int(time) + 2);
-get($token);
-is(get($token), '200 HIT', 'a token that will expire soon');
+# Another one if a busy machine has let it expire before that was asked.
+
+my ($got, %seen);
+
+for (1 .. 5) {
+    my $expires = int(time) + 2;
+
+    $token = new_token(expires => $expires);
+    get($token);
+    $got = get($token);
+    last if time < $expires;
+}
+
+is($got, '200 HIT', 'a token that will expire soon');
+$seen{$got}++;
 asked();
 
-my %seen;
 ok(Gateway::becomes(sub { my $got = get($token); $seen{$got}++;
                           $got =~ /^401/ }, 4),
    'expires');
 is(join(', ', sort keys %seen), '200 HIT, 401 HIT', 'in the cache');
 is(asked(), 0, 'without a question to Redis');
 
-my $made = $gateway->create('acme', '');
-$token = $made->{token};
-get($token);
-my $new = $gateway->call(POST => "$made->{path}/rotate", @root,
-                         json => { grace_seconds => 2 })->{json}{token};
-settle();
-get($new);
-is(get($token), '200 HIT', 'a secret in its grace');
+my $new;
+
+for (1 .. 5) {
+    my $made = $gateway->create('acme', '');
+
+    $token = $made->{token};
+    get($token);
+
+    my $until = int(time) + 2;
+    $new = $gateway->call(POST => "$made->{path}/rotate", @root,
+                          json => { grace_seconds => 2 })->{json}{token};
+    settle();
+    get($new);
+    $got = get($token);
+    last if time < $until;
+}
+
+is($got, '200 HIT', 'a secret in its grace');
 asked();
-ok(Gateway::becomes(sub { get($token) eq '401 HIT' }, 4), 'ends with it');
+ok(Gateway::becomes(sub { get($token) eq '401 HIT' }), 'ends with it');
 is(get($new), '200 HIT', 'and the new one does not');
 is(asked(), 0, 'also without a question to Redis');
 
@@ -283,16 +304,16 @@ for my $case (['acme', '', 'n'], ['acme', 'dev', 'n', admin => JSON::PP::true],
 
 # negative
 
-configure(cache => 'negative=400ms');
+configure(cache => 'negative=2s lease=10s');
 
 $unknown = token();
 is(get($unknown), '401 MISS', 'an unknown id');
 is(get($unknown), '401 HIT', 'is remembered');
 asked();
-ok(Gateway::becomes(sub { get($unknown) eq '401 MISS' }, 2), 'for some time');
+ok(Gateway::becomes(sub { get($unknown) eq '401 MISS' }), 'for some time');
 is(asked(), 1, 'and then it is asked for again');
 
-configure(cache => 'negative=0');
+configure(cache => 'negative=0 lease=10s');
 
 is(get($unknown), '401 MISS', 'or not at all') for 1 .. 3;
 is(asked(), 3, 'and asked for each time');
@@ -300,7 +321,7 @@ is(asked(), 3, 'and asked for each time');
 
 # max_age: SWAPDB is not announced.
 
-configure(cache => 'max_age=700ms');
+configure(cache => 'max_age=3s lease=10s');
 
 $token = put_token();
 redis_cmd('COPY', token_key($token), token_key($token), 'DB', 1);
@@ -312,7 +333,7 @@ is(get($token), '200 MISS', 'a token');
 is(get($token), '200 HIT', 'that is cached');
 redis_cmd('SWAPDB', 0, 1);
 is(get($token), '200 HIT', 'and is another one without a word of Redis');
-ok(Gateway::becomes(sub { get($token) =~ /^401/ }, 2),
+ok(Gateway::becomes(sub { get($token) =~ /^401/ }),
    'is found out about when max_age is over');
 
 
