@@ -15,7 +15,7 @@ use LastUse;
 flush();
 
 my $gateway = Gateway->new(workers => 2, log_level => 'notice',
-                           redis => 'timeout=200ms',
+                           redis => 'timeout=1s',
                            http => 'access_token_last_use 1s;
                                     access_token_zone x:1m;
                                     keepalive_requests 100000;',
@@ -43,15 +43,18 @@ like(last_used($made), qr/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$/,
 # Many uses of many tokens.
 
 my @made = make(40);
-$before = int time;
+my $start = time;
+$before = int $start;
 
 for my $round (1 .. 3) {
     get($_->{token}) for @made;
 }
 
+my $due = 2 + int(time - $start);       # once a second
+
 ok(is_told($_, $before), 'each of many tokens is told') for $made[0], $made[39];
 cmp_ok(scalar(grep { score($_) >= $before } @made), '==', 40, 'all of them');
-cmp_ok(told(), '<=', 2, 'in one command, or two if it was due meanwhile');
+cmp_ok(told(), '<=', $due, 'in one command, or two if it was due meanwhile');
 
 # A busy token.
 
@@ -59,12 +62,13 @@ $made = $made[0];
 is_cached($made->{token});
 told();
 
-my ($start, $uses) = (time, 0);
+my $uses = 0;
+$start = time;
 while (time - $start < 2.5) { get($made->{token}); $uses++ }
 
 my $times = told();
 cmp_ok($times, '>=', 1, "a token that is used $uses times in 2.5 s");
-cmp_ok($times, '<=', 4, 'is told once a second');
+cmp_ok($times, '<=', 2 + time - $start, 'is told once a second');
 
 
 # What is no more, or knows better, stays as it is.
@@ -108,8 +112,8 @@ cmp_ok(score($made), '<=', $used_at, 'with the time that it had');
 # A reload.
 
 ($made) = make(1);
+$before = int time;
 is_cached($made->{token});
-$before = int(time) - 1;
 $gateway->reload;
 ok(is_told($made, $before), 'a use of before a reload is told after it');
 
