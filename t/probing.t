@@ -28,7 +28,7 @@ allow();
 
 my $gateway = Gateway->new(workers => 1, log_level => 'info',
                            redis => "user=probed password_file=$password",
-                           cache => 'lease=200ms',
+                           cache => 'lease=4s',
                            server => 'location = /status {
                                           access_token_status;
                                       }');

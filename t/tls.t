@@ -52,7 +52,7 @@ my %root = (bearer => Gateway->root);
 
 # All works over TLS.
 
-start("tls $ca", cache => 'lease=1s', workers => 1);
+start("tls $ca", cache => 'lease=4s', workers => 1);
 
 my $made = $gateway->create('acme', 'dev');
 my $token = $made->{token};
@@ -111,13 +111,15 @@ is(logged($reused), 4, 'each of them');
 my $record = redis_cmd('DUMP', token_key($token));
 
 Certificates::stop($redis);
-ok(Gateway::becomes(sub { get($token) =~ /^503/ }), 'Redis is gone');
+ok(Gateway::becomes(sub { get($token) =~ /^503/
+                          && logged(qr/connect\(\) failed/) }),
+   'Redis is gone');
 $redis = $certificates->redis(port => $port);
 redis_cmd('RESTORE', token_key($token), 0, $record);
 ok(is_cached($token), 'and back: the connections are made again');
 is(logged($reused), 4, 'without the sessions of the one before');
 
-$gateway->stop(qr/closed by redis while listening/, qr/connect\(\) failed/);
+$gateway->stop(qr/connection was closed by redis/, qr/connect\(\) failed/);
 
 
 # What the socket does not take at once: a relay takes little, and is stopped.
