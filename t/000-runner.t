@@ -469,7 +469,7 @@ ok
     location = /t { limit_rate 500; root $TEST_NGINX_HTML_DIR; }
 --- user_files eval
 ">>> t\n" . ("0123456789" x 1000)
---- timeout: 100ms
+--- timeout: 500ms
 --- abort
 --- response_body_like: ^0
 

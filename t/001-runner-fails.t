@@ -249,7 +249,7 @@ GET /t
     location = /t { return 200 ""; }
 --- request
 GET /t?late
---- wait: 0.5
+--- wait: 2
 --- no_access_log
 GET /t?late
 

@@ -15,7 +15,7 @@ flush();
 
 my $h2_port = $ENV{TEST_NGINX_MOCK_PORT} // 1985;
 my $gateway = Gateway->new(
-    redis => 'timeout=3s',
+    redis => 'timeout=20s connect_timeout=20s',
     server => "listen unix:DIR/h2.sock http2; listen 127.0.0.1:$h2_port http2;");
 my $root = 'Authorization: Bearer ' . $gateway->root;
 my $path = '/api/organizations/acme/access-tokens';

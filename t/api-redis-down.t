@@ -98,7 +98,7 @@ $gateway->stop(qr/nonexistent/);
 # Redis that is slow: the command's time is over, the change is made later.
 
 flush();
-gateway(redis => 'timeout=200ms');
+gateway(redis => 'timeout=2s');
 
 my $made = $gateway->create('acme', '');
 

@@ -58,7 +58,7 @@ my $back = time;
 
 $redis->says(record_reply($token));
 is(until_so(sub { $_[0] ne '503' }), '200', 'Redis is back');
-cmp_ok(time - $back, '<', 3, 'and is asked soon');
+cmp_ok(time - $back, '<', 5, 'and is asked soon');
 is($redis->connects, $failed + 1, 'by the first who connects');
 is($gateway->await_log(qr/\[notice\].* redis answers again/, 1), 1,
    'the log says so');

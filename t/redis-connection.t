@@ -64,7 +64,7 @@ $gateway->stop;
 my $redis = FakeRedis->new;
 my @tokens = map { token() } 1, 2;
 
-$gateway = Gateway->new(address => $redis->address, redis => 'timeout=1s',
+$gateway = Gateway->new(address => $redis->address, redis => 'timeout=3s',
                         log_level => 'info');
 
 $redis->says(record_reply($tokens[0]));

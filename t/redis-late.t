@@ -57,7 +57,7 @@ my $listening = IO::Socket::UNIX->new(Local => $path, Listen => 5)
 in_child(sub { serve($listening) });
 close $listening;
 
-my $gateway = Gateway->new(address => "unix:$path", redis => 'timeout=200ms',
+my $gateway = Gateway->new(address => "unix:$path", redis => 'timeout=1s',
                            log_level => 'info');
 
 is($gateway->call(GET => '/', bearer => $token)->{status}, 503,

@@ -34,7 +34,7 @@ add_block_preprocessor(sub {
 
     my %default = (
         http_config => 'access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT '
-                       . 'timeout=300ms connect_timeout=300ms;',
+                       . 'timeout=5s connect_timeout=5s;',
         config => '    location = /t { access_token on; }',
         request => 'GET /t',
         user_files => ">>> t\nlet in\n",
@@ -118,6 +118,8 @@ connection was closed by redis
 
 
 === TEST 6: a reply that is cut off, on a connection that stays
+--- http_config
+    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT timeout=1s;
 --- tcp_reply eval
 substr $::Good, 0, length($::Good) - 1
 --- tcp_no_close
@@ -135,9 +137,11 @@ connection was closed by redis
 
 
 === TEST 8: a good reply that comes too late
+--- http_config
+    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT timeout=300ms;
 --- tcp_reply eval
 $::Good
---- tcp_reply_delay: 600ms
+--- tcp_reply_delay: 1500ms
 --- error_log
 no reply in time
 
@@ -218,7 +222,7 @@ bad reply: reply is too long
 === TEST 18: a line that never ends
 --- http_config
     access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT timeout=10s;
---- timeout: 10s
+--- timeout: 15s
 --- tcp_reply eval
 '+' . 'x' x 5_000_000
 --- error_log
@@ -426,7 +430,8 @@ it is in protected mode
 
 === TEST 43: a handshake that is answered with something else
 --- http_config
-    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT db=1;
+    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT db=1
+                       timeout=5s connect_timeout=5s;
 --- tcp_reply eval
 ":1\r\n$::Good"
 --- error_log
@@ -436,7 +441,8 @@ bad reply to the handshake
 
 === TEST 44: a handshake that is refused
 --- http_config
-    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT db=99;
+    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT db=99
+                       timeout=5s connect_timeout=5s;
 --- tcp_reply eval
 "-ERR DB index is out of range\r\n$::Good"
 --- error_log
@@ -447,7 +453,7 @@ it has no database of the configured number
 === TEST 45: a handshake that is not answered
 --- http_config
     access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT db=1
-                       connect_timeout=200ms;
+                       connect_timeout=1s;
 --- tcp_reply eval
 ''
 --- tcp_no_close
@@ -458,7 +464,7 @@ handshake timed out
 
 === TEST 46: a script that fails on a replica, as Redis before 7 says it
 --- http_config
-    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT timeout=300ms;
+    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT timeout=5s;
     access_token_root_file $TEST_NGINX_SERVER_ROOT/html/root;
 --- config
     location /api/ { access_token_api; }

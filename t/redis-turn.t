@@ -28,7 +28,7 @@ sub serve {
     while (sysread $socket, $asked, 4096, length $asked) {
         while ($asked =~ s/.*?(ZREVRANGEBYLEX|EVALSHA)//s) {
             if ($1 eq 'EVALSHA') {
-                sleep 0.15;
+                sleep 0.25;
                 syswrite $socket, "*1\r\n:1\r\n";
             } else {
                 syswrite $socket, "*1\r\n\$20\r\n$id\r\n";
@@ -43,10 +43,10 @@ my $listening = IO::Socket::UNIX->new(Local => $path, Listen => 5)
 in_child(sub { serve($listening) });
 close $listening;
 
-my $gateway = Gateway->new(address => "unix:$path", redis => 'timeout=400ms',
+my $gateway = Gateway->new(address => "unix:$path", redis => 'timeout=1s',
                            log_level => 'info');
 
-my @lists = map { $gateway->connect } 1 .. 40;
+my @lists = map { $gateway->connect } 1 .. 60;
 $gateway->send_request($_, GET => '/api/organizations/acme/access-tokens',
                        bearer => $gateway->root) for @lists;
 my @answers = map { Gateway::parse(Gateway::read_all($_)) } @lists;
@@ -54,13 +54,13 @@ my @answers = map { Gateway::parse(Gateway::read_all($_)) } @lists;
 my @late = grep { $_->{status} eq '503' } @answers;
 my $answered = grep { $_->{status} eq '200' } @answers;
 
-is($answered + @late, 40, 'lists are answered, or have waited too long');
+is($answered + @late, 60, 'lists are answered, or have waited too long');
 cmp_ok($answered, '>', 10, 'some are answered in their turn');
 cmp_ok(scalar(@late), '>', 0, 'some have waited too long');
 like($late[0]{json}{detail}, qr/repeat the request/, 'which are told so');
 is(scalar(() = $gateway->log =~ /a slow script waited/g), 1,
    'and so is the log, in one line');
 
-$gateway->stop(qr/\[error\] .* a slow script waited \d{4} ms for its turn /);
+$gateway->stop(qr/\[error\] .* a slow script waited \d{5} ms for its turn /);
 
 done_testing();

@@ -15,7 +15,7 @@ use Gateway;
 flush();
 
 my $gateway = Gateway->new(
-    redis => 'timeout=300ms',
+    redis => 'timeout=2s',
     http  => 'log_not_found off;
              log_format all "$request $status $http_x $access_token_id '
              . '$access_token_name $access_token_verdict '

@@ -111,7 +111,7 @@ $gateway->stop(qr/WRONGTYPE/);
 
 flush();
 $gateway = Gateway->new(server => $server, redis => 'timeout=10s',
-                        cache => 'lease=3s', http => <<'END');
+                        cache => 'lease=3s negative=60s', http => <<'END');
     access_token_zone small:512k;
     access_token_last_use 1s;
 END
