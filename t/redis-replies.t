@@ -221,8 +221,9 @@ bad reply: reply is too long
 
 === TEST 18: a line that never ends
 --- http_config
-    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT timeout=10s;
---- timeout: 15s
+    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT timeout=40s
+                       connect_timeout=40s;
+--- timeout: 60s
 --- tcp_reply eval
 '+' . 'x' x 5_000_000
 --- error_log

@@ -220,10 +220,10 @@ is(get($token), '200 HIT', 'a change past the API is not');
 redis_cmd('PUBLISH', 'at:inv', $key);
 ok(Gateway::becomes(sub { refused(get($token)) }, 1), 'until it is published');
 
-redis_cmd('ACL', 'DELUSER', 'edge');
-
 $api->stop;
 $gateway->stop(qr/its user lacks a permission; see ACL SETUSER/,
                qr/connection was closed by redis while listening/);
+
+redis_cmd('ACL', 'DELUSER', 'edge');
 
 done_testing();

@@ -187,7 +187,7 @@ story({ errors: [/redis/] }, (test) => {
          const box = await fillIn(page, { name: 'too late' });
 
          page.watch.expect(401, /./);
-         await gateway.api('PATCH', admin.path, { expires_at: inSeconds(3) });
+         await gateway.api('PATCH', admin.path, { expires_at: inSeconds(6) });
          await becomes(() => gateway.use(admin.token), 401);
          await button(box, 'Create').click();
          await sees(heading(page, 'Sign in'));

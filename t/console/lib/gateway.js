@@ -195,7 +195,8 @@ class Gateway {
         uwsgi_temp_path ${dir}/uwsgi;
         scgi_temp_path ${dir}/scgi;
 
-        access_token_redis unix:${this.socket};
+        access_token_redis unix:${this.socket}
+                           timeout=5s connect_timeout=5s;
         access_token_root_file ${dir}/root;
         access_token_last_use 1s;
         ${http}
