@@ -48,7 +48,8 @@ sub ready {
 # --- a node that nobody has named ---------------------------------------------
 
 my @named = $cluster->nodes;
-my $gateway = Gateway->new(%options, address => $cluster->address(@named));
+my $gateway = Gateway->new(%options, address => $cluster->address(@named),
+                           redis => 'timeout=2s');
 my @made = map { $gateway->create("org$_", '') } 1 .. 24;
 my %at;
 push @{ $at{$cluster->home_of($_->{token})->{name}} }, $_ for @made;

@@ -17,7 +17,7 @@ my $certificates = Certificates->new;
 my $cluster = Cluster->new(replicas => 0, tls => $certificates);
 my %options = (address => $cluster->address, workers => 2, cache => 'lease=1s',
                log_level => 'notice');
-my $tls = 'tls tls_ca=' . $certificates->ca;
+my $tls = 'timeout=2s tls tls_ca=' . $certificates->ca;
 
 my $gateway = Gateway->new(%options, redis => $tls);
 my $edge = Gateway->new(%options, edge => 1, port => Cluster::free_port(),

@@ -32,7 +32,7 @@ sub allow {
     Gateway::put("$dir/$user", "$password\n");
     chmod 0600, "$dir/$user";
 
-    return (redis => "user=$user password_file=$dir/$user");
+    return (redis => "timeout=2s user=$user password_file=$dir/$user");
 }
 
 my %options = (address => $cluster->address, workers => 2, cache => 'lease=1s',

@@ -96,7 +96,7 @@ sub gateway {
     return Gateway->new(
         address => join(' ', 'sentinel=mymaster',
                         map { "127.0.0.1:$_" } @sentinels),
-        redis => "$words $ca", cache => 'lease=500ms', workers => 1,
+        redis => "$words $ca timeout=5s", cache => 'lease=500ms', workers => 1,
         log_level => 'notice');
 }
 

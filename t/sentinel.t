@@ -36,7 +36,8 @@ sub gateway {
     my ($address, %option) = @_;
 
     $gateway = Gateway->new(address => $address, log_level => 'info',
-                            redis => $redis->parameters, %option);
+                            redis => $redis->parameters . ' timeout=5s',
+                            %option);
 
     return $gateway;
 }

@@ -400,8 +400,7 @@ Gateway::put($password, "a-password-of-the-tests\n");
 sub s_server {
     my ($certificate) = @_;
 
-    my ($free, $keep) = serve();
-    $keep->close;
+    my $free = Gateway::free_port();
     unlink $said;
 
     pipe my $input, my $open or die "no pipe: $!\n";

@@ -192,10 +192,15 @@ sub test_variable {
 }
 
 
+# Nobody else of the same run of tests is given it, where there is one.
+
 sub free_port {
+    my $ports = ($ENV{TEST_DIR} // '') . '/ports';
+
     for (1 .. 1000) {
         my $port = 10000 + int rand 20000;
         next if grep { $_ == $port } values %$RandPorts;
+        next if -d $ports && !mkdir "$ports/$port";
         return $port if IO::Socket::INET->new(LocalAddr => '127.0.0.1',
                                               LocalPort => $port,
                                               Listen => 1, ReuseAddr => 1);
