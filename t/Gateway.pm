@@ -354,8 +354,8 @@ sub call {
 sub seen { return $_[0]{seen} }
 
 
-# A port of 127.0.0.1 that nobody listens on, and that nobody else of this run of
-# tests was given.  It lies below those that connections get at their other end.
+# A port of 127.0.0.1 that nobody listens on, and that nobody else of this run
+# was given.  It lies below those that connections get at their other end.
 
 my %given;
 

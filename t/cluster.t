@@ -421,8 +421,8 @@ $cluster->await_peace;
 
 # --- two nodes that disagree --------------------------------------------------
 
-# The old owner knows of the new one before that does itself: meanwhile each says
-# MOVED to the other.
+# The old owner knows of the new one before that does itself: meanwhile each
+# says MOVED to the other.
 
 my @disputed = map { $gateway->create('disputed', '') } 1 .. 20;
 

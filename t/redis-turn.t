@@ -22,16 +22,17 @@ my $id = token_id(token());
 sub serve {
     my ($listening) = @_;
 
-    my $socket = $listening->accept;
-    my $asked = '';
+    while (my $socket = $listening->accept) {
+        my $asked = '';
 
-    while (sysread $socket, $asked, 4096, length $asked) {
-        while ($asked =~ s/.*?(ZREVRANGEBYLEX|EVALSHA)//s) {
-            if ($1 eq 'EVALSHA') {
-                sleep 0.25;
-                syswrite $socket, "*1\r\n:1\r\n";
-            } else {
-                syswrite $socket, "*1\r\n\$20\r\n$id\r\n";
+        while (sysread $socket, $asked, 4096, length $asked) {
+            while ($asked =~ s/.*?(ZREVRANGEBYLEX|EVALSHA)//s) {
+                if ($1 eq 'EVALSHA') {
+                    sleep 0.25;
+                    syswrite $socket, "*1\r\n:1\r\n" or last;
+                } else {
+                    syswrite $socket, "*1\r\n\$20\r\n$id\r\n";
+                }
             }
         }
     }
@@ -43,13 +44,22 @@ my $listening = IO::Socket::UNIX->new(Local => $path, Listen => 5)
 in_child(sub { serve($listening) });
 close $listening;
 
-my $gateway = Gateway->new(address => "unix:$path", redis => 'timeout=1s',
-                           log_level => 'info');
+my ($gateway, @answers);
 
-my @lists = map { $gateway->connect } 1 .. 60;
-$gateway->send_request($_, GET => '/api/organizations/acme/access-tokens',
-                       bearer => $gateway->root) for @lists;
-my @answers = map { Gateway::parse(Gateway::read_all($_)) } @lists;
+# Once more if the machine stood still for so long that a script had no time.
+
+for my $try (1 .. 5) {
+    $gateway->quit if $try > 1;
+    $gateway = Gateway->new(address => "unix:$path", redis => 'timeout=1s',
+                            log_level => 'info');
+
+    my @lists = map { $gateway->connect } 1 .. 60;
+    $gateway->send_request($_, GET => '/api/organizations/acme/access-tokens',
+                           bearer => $gateway->root) for @lists;
+    @answers = map { Gateway::parse(Gateway::read_all($_)) } @lists;
+
+    last if $gateway->log !~ /no reply in time/;
+}
 
 my @late = grep { $_->{status} eq '503' } @answers;
 my $answered = grep { $_->{status} eq '200' } @answers;
