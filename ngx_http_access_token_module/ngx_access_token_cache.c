@@ -21,6 +21,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_access_token_zone.h>
+#include <ngx_access_token_memory.h>
 
 
 /* What was copied out of the zone, and is the reader's own. */
@@ -472,7 +473,9 @@ ngx_access_token_cache_put(ngx_access_token_zone_t *zone,
         return NGX_DECLINED;
     }
 
-    current = ngx_access_token_cache_current(zone, origin, id, stamp);
+    current = ngx_access_token_cache_current(zone, origin, id, stamp)
+              && (t == NULL
+                  || ngx_access_token_memory_allows_locked(zone, t, sent));
 
 #if (NGX_ACCESS_TOKEN_MUTATION == 2)
     current = 1;

@@ -105,7 +105,8 @@ ngx_int_t ngx_access_token_cache_find(ngx_access_token_zone_t *zone,
 
 /*
  * Keeps a record, or that there is none (t is NULL), as of the time at which
- * the read was sent.  NGX_DECLINED: the stamp is not what it was.
+ * the read was sent.  NGX_DECLINED: the stamp is not what it was, or a change
+ * is known that the record is before.
  */
 
 ngx_int_t ngx_access_token_cache_put(ngx_access_token_zone_t *zone,

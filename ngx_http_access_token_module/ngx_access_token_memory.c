@@ -174,6 +174,18 @@ ngx_access_token_memory_check(ngx_access_token_zone_t *zone,
 }
 
 
+ngx_uint_t
+ngx_access_token_memory_allows_locked(ngx_access_token_zone_t *zone,
+    const ngx_access_token_t *t, int64_t now)
+{
+    ngx_access_token_memory_t  *memory;
+
+    memory = ngx_access_token_memory_find_locked(zone, t->id, now);
+
+    return memory == NULL || ngx_access_token_memory_agrees(memory, t);
+}
+
+
 /*
  * What is of one version and of two minds was changed twice from the same one:
  * one change was lost, and the clocks of those that made them differ.

@@ -57,6 +57,11 @@ void ngx_access_token_memory_keep(ngx_access_token_zone_t *zone,
 ngx_int_t ngx_access_token_memory_check(ngx_access_token_zone_t *zone,
     ngx_access_token_t *t, int64_t sent, int64_t now);
 
+/* 0: it is before what is known, which may be so since it was checked. */
+
+ngx_uint_t ngx_access_token_memory_allows_locked(
+    ngx_access_token_zone_t *zone, const ngx_access_token_t *t, int64_t now);
+
 
 #pragma GCC visibility pop
 

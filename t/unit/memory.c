@@ -511,6 +511,13 @@ test_cached(void)
     tap_is(check(2, V), NGX_OK, "another server has it");
     tap_is(unit_find(zone, 2, NOW, pool, &t), NGX_AGAIN, "read");
 
+    tap_test("nor is it cached if it was read before, and checked");
+
+    tap_is(check(4, V), NGX_OK, "check");
+    keep(4, V + 1, REVOKED, NOW);
+    tap_is(unit_put(zone, 4, V, 10), NGX_DECLINED, "put");
+    tap_is(unit_find(zone, 4, NOW, pool, &t), NGX_AGAIN, "find");
+
     tap_test("and what is cached of after it stays");
 
     tap_is(unit_put(zone, 3, V, 10), NGX_OK, "put");

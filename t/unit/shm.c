@@ -615,6 +615,7 @@ unit_put(ngx_access_token_zone_t *zone, uint64_t n, uint64_t number,
 
     unit_id(id, n);
     unit_make(&made, number, len);
+    ngx_memcpy(made.t.id, id, NGX_ACCESS_TOKEN_ID_LEN);
     ngx_access_token_cache_stamp(zone, &unit_origin, id, &stamp);
 
     return ngx_access_token_cache_put(zone, &unit_origin, id, &stamp, UNIT_NOW,
