@@ -201,8 +201,13 @@ ngx_redis_cluster_tick(ngx_event_t *ev)
 
     /* what answers, but tells no map, is left for the next one */
 
-    if (cluster->pause) {
+    if (cluster->pause || cluster->asked) {
         ngx_redis_conn_drop(&cluster->seed.conn);
+    }
+
+    if (cluster->asked) {
+        ngx_redis_cluster_ask(cluster, &cluster->seed);
+        return;
     }
 
     cluster->doubtful = 0;
@@ -290,6 +295,18 @@ ngx_redis_cluster_await_map(void *data, ngx_int_t rc,
         return;
     }
 
+    if (reply->type == NGX_REDIS_ARRAY && reply->nelts == 0) {
+
+        if (ngx_redis_conn_tell(&node->conn, NGX_REDIS_MAP)) {
+            ngx_log_error(NGX_LOG_ERR, &node->conn.log, 0,
+                          "redis knows no slots: it is in no cluster now, or "
+                          "in a new one");
+        }
+
+        ngx_redis_cluster_untold(cluster, node);
+        return;
+    }
+
     if (ngx_redis_cluster_take(cluster, node, reply) != NGX_OK) {
 
         if (ngx_redis_conn_tell(&node->conn, NGX_REDIS_MAP)) {
@@ -368,7 +385,10 @@ ngx_redis_cluster_take(ngx_redis_cluster_t *cluster, ngx_redis_node_t *teller,
 }
 
 
-/* The next one is asked; if it was the last one, there is no cluster now. */
+/*
+ * The next one is asked; if it was the last one, there is no cluster now.  A
+ * seed that has answered may be calling: it is left when that is over.
+ */
 
 static void
 ngx_redis_cluster_untold(ngx_redis_cluster_t *cluster, ngx_redis_node_t *node)
@@ -382,7 +402,14 @@ ngx_redis_cluster_untold(ngx_redis_cluster_t *cluster, ngx_redis_node_t *node)
     }
 
     if (cluster->left) {
-        ngx_redis_cluster_ask(cluster, &cluster->seed);
+
+        if (node == &cluster->seed && node->conn.ready) {
+            ngx_add_timer(&cluster->tick, 1);
+
+        } else {
+            ngx_redis_cluster_ask(cluster, &cluster->seed);
+        }
+
         return;
     }
 
@@ -490,7 +517,12 @@ ngx_redis_cluster_rest(ngx_redis_cluster_t *cluster)
     for (i = 0; i < NGX_REDIS_NODES; i++) {
         node = cluster->redis->nodes[i];
 
-        if (node && node->pause) {
+        /* what failed long ago may be well: nobody has asked since */
+
+        if (node && node->pause
+            && (ngx_msec_int_t) (ngx_current_msec - node->until)
+               < NGX_REDIS_MAP_USUALLY)
+        {
             wait = NGX_REDIS_MAP_FAILING;
         }
     }
@@ -524,9 +556,11 @@ ngx_redis_cluster_node(ngx_redis_cluster_t *cluster, const ngx_str_t *host,
             continue;
         }
 
+        /* a resolver has put a name in small letters where it lies */
+
         if (node->port == port
             && node->host.len == host->len
-            && ngx_memcmp(node->host.data, host->data, host->len) == 0)
+            && ngx_strncasecmp(node->host.data, host->data, host->len) == 0)
         {
             return node;
         }

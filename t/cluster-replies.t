@@ -218,10 +218,18 @@ while (my ($name, $map) = splice @useless, 0, 2) {
 }
 
 
-# The one that is asked first knows nothing, the other all.
+# One of those in the configuration knows nothing, as one that was reset, or is
+# in no cluster; the other all.
 
-is_taken('a node that knows no slots, and another that does',
-         sub { $_[0] == 0 ? map_of() : $all_at_1 });
+for my $empty (0, 1) {
+    my $map = $empty ? $all_at_0 : $all_at_1;
+
+    fresh();
+    nodes_say(sub { $_[0] == $empty ? map_of() : $map });
+    is(ask(), '200', "node $empty knows no slots, and the other does: 200");
+    cmp_ok($took, '<', 0.4, 'without waiting for anything');
+    $gateway->stop($empty == 1 ? @any : ());        # which is asked first
+}
 
 
 # --- MOVED --------------------------------------------------------------------

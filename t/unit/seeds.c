@@ -103,19 +103,38 @@ test_second_seed(void)
     unit_wait(1);
     wire_error(wire_asked(), "ERR This instance has cluster support disabled");
     tap_is(wire_answered, 0, "answers");
-
-    /* it answers, so its connection is the one to be asked once more */
-
-    wire_error(wire_asked(), "NOPERM");
-    wire_is_error(sent, "after both");
-
-    unit_wait(1000);
+    unit_wait(1);
+    tap_ok(unit_conn_to(WIRE_SEED_TWO, 0) == NULL, "it is left");
     tap_ok(wire_asked() == unit_conn_to(WIRE_SEED, 0), "the other seed");
     wire_map(wire_asked(), wire_three, WIRE_THREE);
-
-    sent = wire_send(KEY_A);
     wire_ok(wire_conn(WIRE_A));
     wire_is_ok(sent, "when it is told");
+    wire_end();
+
+    tap_test("so it may if that one is in no cluster, or has no slots yet");
+
+    wire_begin();
+    sent = wire_send(KEY_A);
+    unit_wait(1);
+    wire_map(wire_asked(), NULL, 0);
+    tap_ok(unit_told > 0, "not logged");
+    unit_wait(1);
+    tap_ok(wire_asked() == unit_conn_to(WIRE_SEED, 0), "the other seed");
+    wire_map(wire_asked(), wire_three, WIRE_THREE);
+    wire_ok(wire_conn(WIRE_A));
+    wire_is_ok(sent, "when it is told");
+
+    tap_test("where none has slots what waits has failed");
+
+    wire_end();
+    wire_begin();
+    sent = wire_send(KEY_A);
+    unit_wait(1);
+    wire_map(wire_asked(), NULL, 0);
+    unit_wait(1);
+    wire_map(wire_asked(), NULL, 0);
+    wire_is_error(sent, "after both");
+    tap_ok(wire_asked() == NULL, "no third try");
     wire_end();
 }
 
