@@ -6,6 +6,8 @@
 use strict;
 use warnings;
 
+use IO::Socket::INET;
+use Socket qw(inet_aton);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -230,6 +232,37 @@ for my $empty (0, 1) {
     cmp_ok($took, '<', 0.4, 'without waiting for anything');
     $gateway->stop($empty == 1 ? @any : ());        # which is asked first
 }
+
+
+# A name server that knows each name.  What is asked for it is in small letters.
+
+my $names = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1')
+            or die "no socket: $!\n";
+
+in_child(sub {
+    while (defined $names->recv(my $query, 512)) {
+        my ($question) = substr($query, 12) =~ /^(.*?\0....)/s or next;
+
+        $names->send(pack('a2 n n n n n', $query, 0x8180, 1, 1, 0, 0)
+                     . $question . pack('n n n N n/a*', 0xc00c, 1, 1, 60,
+                                        inet_aton('127.0.0.1')));
+    }
+});
+
+my $named = map_of(range(0, 16383, node('Node.Test', $port[1], $id)));
+my $maps;
+
+$gateway = Gateway->new(
+    address => $address, log_level => 'info',
+    http => 'resolver 127.0.0.1:' . $names->sockport . ' ipv6=off;');
+nodes_say(sub { $maps++; $named }, HMGET => sub {
+    $maps == 1 ? "-MOVED $slot Node.Test:$port[1]\r\n"
+               : record_reply($token) });
+ok(Gateway::becomes(sub { ask() eq '200' && $maps > 1 }, 3),
+   'a node by its name, which begins with a capital letter: 200');
+my @nodes = $gateway->log =~ /redis cluster has (?:a|no) primary at .*/g;
+is(scalar @nodes, 1, 'is one and the same each time it is told of');
+$gateway->stop;
 
 
 # --- MOVED --------------------------------------------------------------------
