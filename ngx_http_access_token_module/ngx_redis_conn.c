@@ -523,6 +523,15 @@ ngx_redis_conn_rest(ngx_redis_conn_t *conn)
 
     if (ngx_queue_empty(&conn->sent)) {
 
+        if (conn->out->pos < conn->out->last) {
+
+            /* what waits behind it would wait without a timer */
+
+            ngx_redis_conn_fail(conn, NGX_REDIS_PROTOCOL, 0,
+                                "bad reply: what was asked is not yet sent");
+            return;
+        }
+
         if (rev->timer_set) {
             ngx_del_timer(rev);
         }

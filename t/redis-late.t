@@ -1,5 +1,6 @@
 # A reply that comes after its time: nobody takes it for the answer to another
-# command, not even to one about the same token.
+# command, not even to one about the same token.  One that comes before it, from
+# who has not read the question: then nobody waits for the next one for ever.
 
 use strict;
 use warnings;
@@ -12,6 +13,7 @@ use Time::HiRes qw(sleep);
 
 use lib 't';
 use AccessToken;
+use FakeRedis;
 use Gateway;
 
 my $path = tempdir(CLEANUP => 1) . '/late.sock';
@@ -76,5 +78,40 @@ is($gateway->call(GET => '/', bearer => $token)->{status}, 401,
    'and so have those after it');
 
 $gateway->stop(qr/\[error\] .* no reply in time/);
+
+
+# It says that all is well, and reads nothing, until nothing more can be written
+# to it; then it says nothing any more.
+
+my $FIONREAD = 0x541b;
+my $redis = FakeRedis->new;
+
+$gateway = Gateway->new(address => $redis->address,
+                        redis => 'timeout=200ms connect_timeout=200ms');
+$redis->says(record_reply($token));
+is($redis->request($gateway, $token), 200, 'a question is answered');
+
+my ($unread, $before, $rounds) = (0, -1, 0);
+
+for ($status = '200'; $status eq '200' && $rounds < 5000; $rounds++) {
+    my $client = $gateway->connect;
+    $gateway->send_request($client, GET => '/', bearer => $token);
+    sleep 0.002;
+
+    $redis->answers(record_reply($token)) if $unread != $before;
+
+    $before = $unread;
+    ioctl $redis->{asked}, $FIONREAD, my $bytes = pack 'L', 0
+        or die "FIONREAD: $!\n";
+    $unread = unpack 'L', $bytes;
+
+    $status = IO::Select->new($client)->can_read(3)
+        ? Gateway::parse(Gateway::read_all($client))->{status} : 'nothing';
+}
+
+cmp_ok($rounds, '>', 50, 'so are many that nobody reads');
+is($status, 503, 'one that cannot be sent is not waited for');
+
+$gateway->stop(qr/\[error\] .* bad reply: what was asked is not yet sent/);
 
 done_testing();
