@@ -268,6 +268,7 @@ ngx_access_token_list_ids(ngx_access_token_list_t *list,
     if (reply->type != NGX_REDIS_ARRAY) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "redis answered ZREVRANGEBYLEX with something else");
+        ngx_redis_garbled(list->call.op->store->redis);
         return NGX_ERROR;
     }
 
@@ -455,6 +456,8 @@ unexpected:
 
     ngx_log_error(NGX_LOG_ERR, op->pool->log, 0,
                   "redis answered the script of a list with something else");
+
+    ngx_redis_garbled(op->store->redis);
 
     return NGX_ERROR;
 }

@@ -337,6 +337,7 @@ ngx_access_token_load_read(ngx_access_token_load_t *load,
                       "redis answered HMGET with something else "
                       "while loading access token \"%*s\"",
                       (size_t) NGX_ACCESS_TOKEN_ID_LEN, load->id);
+        ngx_redis_garbled(load->store->redis);
         return NGX_ERROR;
     }
 

@@ -658,5 +658,10 @@ unexpected:
     ngx_log_error(NGX_LOG_ERR, op->pool->log, 0,
                   "redis answered a script with something else");
 
+    /* it is the one whose handler this is */
+
+    ngx_redis_garbled(op->store->redis);
+    ngx_redis_garbled(op->store->changes);
+
     return NGX_ERROR;
 }

@@ -282,6 +282,15 @@ ngx_uint_t ngx_redis_connection(const ngx_redis_t *redis);
 
 
 /*
+ * Within a handler: this is no reply to what was asked.  Then nobody knows to
+ * which command any other one belongs: the connection fails when the handler
+ * is over.  Nothing happens if no handler of this client runs.
+ */
+
+void ngx_redis_garbled(ngx_redis_t *redis);
+
+
+/*
  * The server that a key, or its hash tag alone, belongs to as far as is known;
  * NGX_REDIS_NODES: it is not known now.
  */

@@ -207,6 +207,15 @@ ngx_redis_connection(const ngx_redis_t *redis)
 }
 
 
+void
+ngx_redis_garbled(ngx_redis_t *redis)
+{
+    if (redis->answering) {
+        redis->answering->conn.garbled = 1;
+    }
+}
+
+
 ngx_uint_t
 ngx_redis_node(const ngx_redis_t *redis, const ngx_str_t *key)
 {

@@ -458,6 +458,12 @@ ngx_redis_conn_take_reply(ngx_redis_conn_t *conn,
 
     conn->done(conn, cmd, reply);
 
+    if (conn->garbled) {
+        ngx_redis_conn_fail(conn, NGX_REDIS_PROTOCOL, 0,
+                            "bad reply: not one to what was asked");
+        return NGX_ERROR;
+    }
+
     return NGX_OK;
 }
 
@@ -729,6 +735,7 @@ ngx_redis_conn_close(ngx_redis_conn_t *conn)
     conn->ready = 0;
     conn->heard = 0;
     conn->answered = 0;
+    conn->garbled = 0;
 
     ngx_redis_conn_acts(conn, NGX_REDIS_CONNECTING);
 }

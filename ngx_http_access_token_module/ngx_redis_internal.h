@@ -268,6 +268,7 @@ struct ngx_redis_conn_s {
     unsigned                   ready:1;
     unsigned                   heard:1;     /* anything, on this connection */
     unsigned                   answered:1;  /* a command, on this connection */
+    unsigned                   garbled:1;   /* what it answers is of no use */
     unsigned                   down:1;      /* and the log says so */
     unsigned                   slow_out:1;  /* one is in waiting or in sent */
     unsigned                   identify:1;  /* the handshake ends with INFO */

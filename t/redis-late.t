@@ -1,6 +1,7 @@
 # A reply that comes after its time: nobody takes it for the answer to another
 # command, not even to one about the same token.  One that comes before it, from
 # who has not read the question: then nobody waits for the next one for ever.
+# And one that nobody has asked for.
 
 use strict;
 use warnings;
@@ -80,32 +81,71 @@ is($gateway->call(GET => '/', bearer => $token)->{status}, 401,
 $gateway->stop(qr/\[error\] .* no reply in time/);
 
 
+# One reply too many, of another kind: the others are not taken for what they
+# would be if that were the answer to the first question.
+
+my $redis = FakeRedis->new;
+my $other = token();
+my @asked;
+
+$gateway = Gateway->new(address => $redis->address);
+$redis->says(sub {
+    my ($node, $name, $key) = @_;
+
+    push @asked, index($key, token_id($token)) < 0 ? $other : $token;
+    return '' if @asked == 1;
+    return join '', @asked == 2 ? "+OK\r\n" : (),
+                map { record_reply($_) } splice @asked;
+});
+
+my @clients = map {
+    my $client = $gateway->connect;
+    $gateway->send_request($client, GET => '/', bearer => $_);
+    $client;
+} $token, $other;
+
+is(join(' ', map { $redis->answer_to($_) } @clients), '503 503',
+   'a reply too many: what comes after it is nobody\'s answer');
+
+$redis->says(sub { record_reply(index($_[2], token_id($token)) < 0
+                                ? $other : $token) });
+ok(Gateway::becomes(sub { $redis->request($gateway, $other) eq '200' }, 3),
+   'on another connection it is');
+
+$gateway->stop(qr/ HMGET with something else/,
+               qr/ bad reply: not one to what was asked/);
+
+
 # It says that all is well, and reads nothing, until nothing more can be written
 # to it; then it says nothing any more.
 
 my $FIONREAD = 0x541b;
-my $redis = FakeRedis->new;
 
+$redis = FakeRedis->new;
 $gateway = Gateway->new(address => $redis->address,
-                        redis => 'timeout=200ms connect_timeout=200ms');
+                        redis => 'timeout=3s connect_timeout=3s');
 $redis->says(record_reply($token));
 is($redis->request($gateway, $token), 200, 'a question is answered');
 
-my ($unread, $before, $rounds) = (0, -1, 0);
+# How many bytes it has not read.
 
-for ($status = '200'; $status eq '200' && $rounds < 5000; $rounds++) {
-    my $client = $gateway->connect;
-    $gateway->send_request($client, GET => '/', bearer => $token);
-    sleep 0.002;
-
-    $redis->answers(record_reply($token)) if $unread != $before;
-
-    $before = $unread;
+sub unread {
     ioctl $redis->{asked}, $FIONREAD, my $bytes = pack 'L', 0
         or die "FIONREAD: $!\n";
-    $unread = unpack 'L', $bytes;
+    return unpack 'L', $bytes;
+}
 
-    $status = IO::Select->new($client)->can_read(3)
+my ($rounds, $full) = (0, 0);
+
+for ($status = '200'; $status eq '200' && $rounds < 5000; $rounds++) {
+    my $before = unread();
+    my $client = $gateway->connect;
+
+    $gateway->send_request($client, GET => '/', bearer => $token);
+    $full++ unless Gateway::becomes(sub { unread() > $before }, 1);
+    $redis->answers(record_reply($token)) if $full < 2;
+
+    $status = IO::Select->new($client)->can_read(8)
         ? Gateway::parse(Gateway::read_all($client))->{status} : 'nothing';
 }
 
