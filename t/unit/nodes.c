@@ -21,6 +21,7 @@
 
 static void test_no_slots(void);
 static void test_lost(void);
+static void test_once(void);
 static void test_leaves(void);
 static void test_numbers(void);
 static void test_links(void);
@@ -57,6 +58,7 @@ main(void)
 
     test_no_slots();
     test_lost();
+    test_once();
     test_leaves();
     test_numbers();
     test_links();
@@ -176,6 +178,29 @@ test_lost(void)
     wire_ok(wire_conn(WIRE_A));
     wire_is_ok(sent[0], "redirected");
     (void) wire_pass(200);
+    wire_end();
+}
+
+
+static void
+test_once(void)
+{
+    ngx_uint_t  n;
+
+    tap_test("while a node fails the map is asked for often");
+
+    wire_begin_three();
+    (void) wire_send(KEY_B);
+    wire_conn(WIRE_B);
+    fail(WIRE_B);
+    n = wire_pass(5000);
+    tap_ok(n >= 15 && n <= 21, "%lu times in 5 seconds", (u_long) n);
+
+    tap_test("but not for ever if nobody asks whether it still does");
+
+    (void) wire_pass(10000);
+    n = wire_pass(60000);
+    tap_ok(n <= 6, "%lu times in a minute", (u_long) n);
     wire_end();
 }
 
