@@ -9,9 +9,9 @@
  *
  * hiredis sets no bounds of its own, so it is bounded here, whatever a peer
  * announces: NGX_REDIS_MAX_ELTS elements in one reply, nested ones included,
- * and NGX_REDIS_MAX_REPLY bytes, parsed or not.  After an error the reader is
- * dead and the connection is to be closed: nobody can tell where the next
- * reply begins.
+ * and NGX_REDIS_MAX_REPLY bytes, parsed or not, in lines that are shorter by
+ * far.  After an error the reader is dead and the connection is to be closed:
+ * nobody can tell where the next reply begins.
  *
  * hiredis moves what it has not yet parsed to the front of its buffer again and
  * again, so it gets no more at a time than is cheap to move.
@@ -30,6 +30,8 @@
 #define NGX_REDIS_POOL_SIZE  4096
 #define NGX_REDIS_POOL_KEEP  65536          /* a bigger reply's goes */
 #define NGX_REDIS_SLICE      2048           /* bytes, for hiredis at a time */
+#define NGX_REDIS_MAX_LINE   262144         /* bytes */
+#define NGX_REDIS_MAX_HEAD   32             /* "$", a length, CRLF, and more */
 
 
 /* hiredis 1.0 counts elements in size_t, and reads RESP3, which we refuse. */
@@ -54,6 +56,7 @@ struct ngx_redis_reader_s {
 };
 
 
+static ngx_uint_t ngx_redis_reader_is_too_long(const redisReader *r);
 static ngx_int_t ngx_redis_reader_reset(ngx_redis_reader_t *reader);
 static ngx_redis_reply_t *ngx_redis_reader_slot(const redisReadTask *task);
 static void *ngx_redis_reader_alloc(ngx_redis_reader_t *reader, size_t size);
@@ -166,7 +169,7 @@ ngx_redis_reader_next(ngx_redis_reader_t *reader,
             break;
         }
 
-        if (r->len - r->pos > NGX_REDIS_MAX_REPLY) {
+        if (ngx_redis_reader_is_too_long(r)) {
             reader->error = "reply is too long";
             return NGX_ERROR;
         }
@@ -196,6 +199,32 @@ const char *
 ngx_redis_reader_error(ngx_redis_reader_t *reader)
 {
     return reader->error ? reader->error : reader->hiredis->errstr;
+}
+
+
+/*
+ * What is not parsed yet is a string, behind the line of its length, or a line
+ * without its end: that is looked for from the beginning each time.
+ */
+
+static ngx_uint_t
+ngx_redis_reader_is_too_long(const redisReader *r)
+{
+    u_char  *p;
+    size_t   len;
+
+    len = r->len - r->pos;
+
+    if (len <= NGX_REDIS_MAX_LINE) {
+        return 0;
+    }
+
+    p = (u_char *) r->buf + r->pos;
+
+    return len > NGX_REDIS_MAX_REPLY
+           || ngx_strlcasestrn(p, p + NGX_REDIS_MAX_HEAD, (u_char *) CRLF,
+                               sizeof(CRLF) - 2)
+              == NULL;
 }
 
 

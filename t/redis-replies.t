@@ -219,13 +219,9 @@ bad reply: reply is too long
 
 
 
-=== TEST 18: a line that never ends
---- http_config
-    access_token_redis 127.0.0.1:$TEST_NGINX_MOCK_PORT timeout=40s
-                       connect_timeout=40s;
---- timeout: 60s
+=== TEST 18: a line that never ends costs little time
 --- tcp_reply eval
-'+' . 'x' x 5_000_000
+'+' . 'x' x 3_000_000
 --- error_log
 bad reply: reply is too long
 
