@@ -29,7 +29,7 @@ use Scalar::Util qw(weaken);
 use Time::HiRes qw(sleep);
 
 my $SLOTS = 16384;
-my $TIMEOUT = 1000;     # ms without an answer, and a node is suspected
+my $TIMEOUT = 2000;     # ms without an answer, and a node is suspected
 
 # Where the first node connects from, and where an edge on its side connects to,
 # so that a cut knows them.
