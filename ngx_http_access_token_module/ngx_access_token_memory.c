@@ -16,7 +16,7 @@
  *
  *     the record read is                    verdict
  *     not before the one remembered         as it says
- *     as old, and it was revoked            revoked
+ *     as old, but revoked as was told       revoked
  *     before it, and revoked by either      revoked
  *     there, though it was deleted          unknown
  *     before it otherwise                   unavailable: what it has become, of
@@ -52,7 +52,7 @@ static ngx_access_token_memory_t *ngx_access_token_memory_find_locked(
     ngx_access_token_zone_t *zone, const u_char *id, int64_t now);
 static void ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
     const u_char *id, uint64_t version, ngx_access_token_memory_e state,
-    int64_t now);
+    ngx_uint_t heard, int64_t now);
 static ngx_access_token_memory_t *ngx_access_token_memory_place_locked(
     ngx_access_token_zone_t *zone, const u_char *id,
     ngx_access_token_memory_e state, int64_t now);
@@ -126,7 +126,7 @@ ngx_access_token_memory_keep(ngx_access_token_zone_t *zone, const u_char *id,
 
     ngx_access_token_zone_lock(zone);
 
-    ngx_access_token_memory_put_locked(zone, id, version, state, now);
+    ngx_access_token_memory_put_locked(zone, id, version, state, 1, now);
 
     ngx_access_token_zone_unlock(zone);
 }
@@ -153,7 +153,7 @@ ngx_access_token_memory_check(ngx_access_token_zone_t *zone,
             ngx_access_token_memory_put_locked(zone, t->id, t->version,
                                   t->revoked ? NGX_ACCESS_TOKEN_MEMORY_REVOKED
                                              : NGX_ACCESS_TOKEN_MEMORY_OTHER,
-                                  now);
+                                  0, now);
         }
 
         ngx_access_token_zone_unlock(zone);
@@ -188,7 +188,8 @@ ngx_access_token_memory_allows_locked(ngx_access_token_zone_t *zone,
 
 /*
  * What is of one version and of two minds was changed twice from the same one:
- * one change was lost, and the clocks of those that made them differ.
+ * one change was lost, and the clocks of those that made them differ.  But if
+ * nobody has told of the one, it was written past the API, and so is the other.
  */
 
 static ngx_uint_t
@@ -205,7 +206,7 @@ ngx_access_token_memory_agrees(const ngx_access_token_memory_t *memory,
         return 0;
 
     case NGX_ACCESS_TOKEN_MEMORY_REVOKED:
-        return t->revoked;
+        return t->revoked || !memory->heard;
 
     default:
         return 1;
@@ -276,7 +277,7 @@ ngx_access_token_memory_find_locked(ngx_access_token_zone_t *zone,
 static void
 ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
     const u_char *id, uint64_t version, ngx_access_token_memory_e state,
-    int64_t now)
+    ngx_uint_t heard, int64_t now)
 {
     ngx_access_token_memory_t  *memory;
 
@@ -302,10 +303,15 @@ ngx_access_token_memory_put_locked(ngx_access_token_zone_t *zone,
 
     } else if (state == NGX_ACCESS_TOKEN_MEMORY_OTHER) {
         state = memory->state;
+        heard = memory->heard;
+
+    } else if (state == memory->state) {
+        heard = heard || memory->heard;
     }
 
     memory->version = version;
     memory->state = state;
+    memory->heard = heard;
     memory->when = now;
 }
 

@@ -123,6 +123,7 @@ typedef struct {
 typedef struct {
     u_char                        id[NGX_ACCESS_TOKEN_ID_LEN];
     u_char                        state;        /* …_memory_e */
+    u_char                        heard;        /* and not only read */
     u_char                        told;         /* that Redis has lost it */
     uint64_t                      version;
     int64_t                       when;         /* us; 0: free */

@@ -211,6 +211,16 @@ test_twice(void)
     keep(2, V, DELETED, NOW);
     keep(2, V, OTHER, NOW);
     tap_is(check(2, V), NGX_DECLINED, "one that was deleted");
+
+    tap_test("but what nobody has told of was written by hand, and is again");
+
+    revoked = 1;
+    tap_is(check(3, V), NGX_OK, "revoked");
+    revoked = 0;
+    tap_is(check(3, V), NGX_OK, "and not");
+    tap_is(check(3, V), NGX_OK, "as before");
+    keep(3, V, REVOKED, NOW);
+    tap_is(check(3, V), NGX_DONE, "when it is told of");
     finish();
 }
 
