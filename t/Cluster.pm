@@ -509,7 +509,7 @@ sub remove_node {
 }
 
 
-# What was written to the primary before is in one of its replicas, too.
+# What was written to the primary before is in all of its replicas, too.
 
 sub await_replica {
     my ($self, $primary) = @_;
@@ -518,14 +518,17 @@ sub await_replica {
 
     $tag++ while $primary != $self->primary_of(slot_of($tag));
 
+    my $n = $self->replicas_of($primary) || 1;
+
     $self->ask($primary, 'SET', "written:{$tag}", 1);
-    $self->ask($primary, 'WAIT', 1, 5000)
-        or die "no replica of $primary->{name} hears it\n";
+    $self->ask($primary, 'WAIT', $n, 5000) >= $n
+        or die "not all replicas of $primary->{name} hear it\n";
 }
 
 
 # Waits until all nodes that run say the same about all slots and nodes, all
-# are well, and each replica has what its primary has.
+# are well, and each replica has what its primary has, and has said so: before
+# that a primary keeps back what it is to hear.
 
 sub await_peace {
     my ($self, $seconds) = @_;
@@ -555,7 +558,8 @@ sub at_peace {
 
         my $replication = $self->ask($node, 'INFO', 'replication');
         return 0 if $replication =~ /^role:slave/m
-                    && $replication !~ /^master_link_status:up/m;
+                    && $replication !~ /^master_link_status:up/m
+                    || $replication =~ /^slave\d+:(?!.*offset=[1-9])/m;
 
         $view{join ' ', map { "@$_" } $self->slots($node)}++;
     }

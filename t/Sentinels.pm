@@ -293,7 +293,7 @@ sub replicas {
     my ($self, $port) = @_;
     my $info = $self->ask($port, 'INFO', 'replication') // return 0;
 
-    return scalar(() = $info =~ /^slave\d+:.*state=online/mg);
+    return scalar(() = $info =~ /^slave\d+:.*state=online,offset=[1-9]/mg);
 }
 
 

@@ -196,6 +196,16 @@ class Redis {
     return found && found[1];
   }
 
+  /*
+   * Each replica has acknowledged something: before that what it is to hear is
+   * kept back, and gone with this server.
+   */
+  async acknowledged() {
+    const info = await this.ask('INFO', 'replication');
+
+    return !/^slave\d+:(?!.*state=online,offset=[1-9])/m.test(info);
+  }
+
   /* Nobody may hear what it would do on SIGTERM. */
   async kill() {
     this.child.kill('SIGKILL');

@@ -177,10 +177,10 @@ class Topology {
 
   /* null: it is not at peace. */
   async view(node) {
-    const [info, known, slots, role, link] = await Promise.all([
+    const [info, known, slots, role, link, acknowledged] = await Promise.all([
       node.ask('CLUSTER', 'INFO'), node.ask('CLUSTER', 'NODES'),
       node.ask('CLUSTER', 'SLOTS'), node.replication('role'),
-      node.replication('master_link_status')]);
+      node.replication('master_link_status'), node.acknowledged()]);
 
     const flags = known.trim().split('\n').map((line) => line.split(' ')[2]);
 
@@ -188,7 +188,7 @@ class Topology {
         || !new RegExp(`^cluster_slots_ok:${SLOTS}\r`, 'm').test(info)
         || flags.length !== this.nodes.length
         || flags.some((flag) => /fail|handshake/.test(flag))
-        || (role === 'slave' && link !== 'up'))
+        || (role === 'slave' && link !== 'up') || !acknowledged)
     {
       return null;
     }
@@ -212,8 +212,8 @@ class Topology {
   async followed(slot) {
     const [primary] = await this.owners(slot);
 
-    await comes('a replica', async () => /state=online/.test(
-      await primary.replication('slave0')));
+    await comes('a replica', async () => (await primary.acknowledged())
+      && Number(await primary.replication('connected_slaves')) > 0);
   }
 
   /* With all its keys, one after the other. */

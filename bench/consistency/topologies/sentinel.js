@@ -118,6 +118,7 @@ class Topology {
         (sentinel) => this.agrees(sentinel)));
 
       return links.every((link) => link === 'up') && agree.every(Boolean)
+        && (await this.primary.acknowledged())
         && ports.every((port) => Number(port)
                        === this.doors.port('public', this.primary.name));
     });
