@@ -67,7 +67,7 @@ struct ngx_redis_sentinel_s {
 
 static void ngx_redis_sentinel_cleanup(void *data);
 static void ngx_redis_sentinel_after(ngx_redis_sentinel_t *sentinel,
-    ngx_msec_t after);
+    ngx_msec_t after, ngx_uint_t needed);
 static void ngx_redis_sentinel_check(ngx_event_t *ev);
 static void ngx_redis_sentinel_ask_next(ngx_event_t *ev);
 static ngx_int_t ngx_redis_sentinel_greeted(ngx_redis_conn_t *conn);
@@ -145,7 +145,6 @@ ngx_redis_sentinel_create(ngx_conf_t *cf, ngx_redis_conf_t *conf,
     sentinel->timer.handler = ngx_redis_sentinel_check;
     sentinel->timer.data = sentinel;
     sentinel->timer.log = &sentinel->conn.log;
-    sentinel->timer.cancelable = 1;
 
     cln->handler = ngx_redis_sentinel_cleanup;
     cln->data = sentinel;
@@ -186,12 +185,17 @@ ngx_redis_sentinel_cleanup(void *data)
 }
 
 
+/* needed: a worker that quits stays for it. */
+
 static void
-ngx_redis_sentinel_after(ngx_redis_sentinel_t *sentinel, ngx_msec_t after)
+ngx_redis_sentinel_after(ngx_redis_sentinel_t *sentinel, ngx_msec_t after,
+    ngx_uint_t needed)
 {
     if (sentinel->timer.timer_set) {
         ngx_del_timer(&sentinel->timer);
     }
+
+    sentinel->timer.cancelable = !needed;
 
     ngx_add_timer(&sentinel->timer, after);
 }
@@ -205,6 +209,7 @@ ngx_redis_sentinel_check(ngx_event_t *ev)
     sentinel = ev->data;
 
     if (ngx_exiting || ngx_terminate) {
+        ngx_redis_primary_unheard(sentinel->primary);
         return;
     }
 
@@ -222,7 +227,7 @@ ngx_redis_sentinel_ask_soon(ngx_redis_sentinel_t *sentinel, ngx_uint_t now)
     }
 
     if (now) {
-        ngx_redis_sentinel_after(sentinel, 1);
+        ngx_redis_sentinel_after(sentinel, 1, 1);
         return;
     }
 
@@ -237,7 +242,7 @@ ngx_redis_sentinel_ask_soon(ngx_redis_sentinel_t *sentinel, ngx_uint_t now)
         }
     }
 
-    ngx_redis_sentinel_after(sentinel, after);
+    ngx_redis_sentinel_after(sentinel, after, 0);
 }
 
 
@@ -397,7 +402,7 @@ ngx_redis_sentinel_take_address(ngx_redis_conn_t *conn,
     sentinel->answered = ngx_current_msec;
 
     ngx_redis_sentinel_after(sentinel, NGX_REDIS_SENTINEL_CHECK
-                                       * (75 + ngx_random() % 51) / 100);
+                                       * (75 + ngx_random() % 51) / 100, 0);
 
     ngx_redis_primary_heard(sentinel->primary, &endpoint, 0, &conn->log);
 
@@ -536,9 +541,11 @@ ngx_redis_sentinel_lost(ngx_redis_conn_t *conn)
         return;
     }
 
+    /* while nginx closes connections it sends no answer to who waits */
+
     if (ngx_exiting || ngx_terminate) {
         sentinel->asking = 0;
-        ngx_redis_primary_unheard(sentinel->primary);
+        ngx_redis_sentinel_after(sentinel, 1, 1);
         return;
     }
 
@@ -553,7 +560,7 @@ ngx_redis_sentinel_lost(ngx_redis_conn_t *conn)
         sentinel->pause = 0;
     }
 
-    ngx_redis_sentinel_after(sentinel, ngx_redis_pause(&sentinel->pause));
+    ngx_redis_sentinel_after(sentinel, ngx_redis_pause(&sentinel->pause), 0);
 
     if (sentinel->asking) {
         sentinel->asking = 0;

@@ -283,10 +283,11 @@ test_exit(void)
     ngx_redis_primary_doubt(primary);
     unit_run_timer();
     ngx_redis_conn_fail(unit_conn, NGX_REDIS_SHUTDOWN, 0, "exit");
+    unit_run_timer();
     tap_ok(unit_timer() == NULL, "no timer");
     ngx_exiting = 0;
 
-    tap_test("and who waits then is told that too, or fails");
+    tap_test("and who waits then is told that too, or fails, a moment later");
 
     create(2);
     knows("a");
@@ -295,6 +296,9 @@ test_exit(void)
     connected();
     ngx_exiting = 1;
     ngx_redis_conn_fail(unit_conn, NGX_REDIS_SHUTDOWN, 0, "exit");
+    tap_ok(place.waits, "told while nginx closes connections");
+    tap_ok(unit_timer() && !unit_timer()->cancelable, "nobody stays for it");
+    unit_run_timer();
     is_told(&place, "a");
     tap_is(losses, 0, "failed");
     ngx_exiting = 0;
@@ -304,6 +308,8 @@ test_exit(void)
     connected();
     ngx_exiting = 1;
     ngx_redis_conn_fail(unit_conn, NGX_REDIS_SHUTDOWN, 0, "exit");
+    tap_is(losses, 0, "failed at once");
+    unit_run_timer();
     tap_is(losses, 1, "failed");
     ngx_exiting = 0;
 }
