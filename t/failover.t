@@ -158,7 +158,8 @@ $gateway->stop(qr/READONLY/);
 
 redis_cmd('REPLICAOF', 'NO', 'ONE');
 flush();
-redis_cmd(qw(ACL SETUSER tells on >password ~* &* +@all -client|tracking));
+redis_cmd(qw(ACL SETUSER tells on >password ~* &* +@all),
+          redis_is_6() ? qw(-client +client|id) : '-client|tracking');
 
 my $dir = tempdir(CLEANUP => 1);
 Gateway::put("$dir/password", "password\n");
