@@ -47,6 +47,8 @@ struct ngx_redis_primary_s {
 };
 
 
+static ngx_redis_place_t *ngx_redis_primary_next(
+    const ngx_redis_primary_t *primary, const ngx_redis_place_t *place);
 static void ngx_redis_primary_tell(ngx_redis_primary_t *primary,
     ngx_redis_place_t *place);
 static void ngx_redis_primary_tell_all(ngx_redis_primary_t *primary);
@@ -168,6 +170,22 @@ ngx_redis_primary_refused(ngx_redis_primary_t *primary, const ngx_str_t *error)
 }
 
 
+/* The place on the list after this one; the first one after NULL. */
+
+static ngx_redis_place_t *
+ngx_redis_primary_next(const ngx_redis_primary_t *primary,
+    const ngx_redis_place_t *place)
+{
+    ngx_queue_t  *q;
+
+    q = place ? ngx_queue_next(&place->queue)
+              : ngx_queue_head(&primary->places);
+
+    return (q == ngx_queue_sentinel(&primary->places))
+           ? NULL : ngx_queue_data(q, ngx_redis_place_t, queue);
+}
+
+
 static void
 ngx_redis_primary_tell(ngx_redis_primary_t *primary,
     ngx_redis_place_t *place)
@@ -209,15 +227,11 @@ ngx_redis_primary_tell(ngx_redis_primary_t *primary,
 static void
 ngx_redis_primary_tell_all(ngx_redis_primary_t *primary)
 {
-    ngx_queue_t        *q;
     ngx_redis_place_t  *place;
 
-    for (q = ngx_queue_head(&primary->places);
-         q != ngx_queue_sentinel(&primary->places);
-         q = ngx_queue_next(q))
-    {
-        place = ngx_queue_data(q, ngx_redis_place_t, queue);
+    place = NULL;
 
+    while ((place = ngx_redis_primary_next(primary, place)) != NULL) {
         if (place->waits && place->conn->opening) {
             ngx_redis_primary_tell(primary, place);
         }
@@ -229,7 +243,6 @@ static void
 ngx_redis_primary_fail_all(ngx_redis_primary_t *primary)
 {
     u_char             *p, text[NGX_REDIS_PRIMARY_REASON];
-    ngx_queue_t        *q;
     ngx_redis_place_t  *place;
 
     p = ngx_snprintf(text, sizeof(text) - 1,
@@ -237,12 +250,9 @@ ngx_redis_primary_fail_all(ngx_redis_primary_t *primary)
                      &primary->conf->primary);
     *p = '\0';
 
-    for (q = ngx_queue_head(&primary->places);
-         q != ngx_queue_sentinel(&primary->places);
-         q = ngx_queue_next(q))
-    {
-        place = ngx_queue_data(q, ngx_redis_place_t, queue);
+    place = NULL;
 
+    while ((place = ngx_redis_primary_next(primary, place)) != NULL) {
         if (place->waits && place->conn->opening) {
             place->waits = 0;
             ngx_redis_conn_fail(place->conn, NGX_REDIS_UNTOLD, 0,
@@ -303,15 +313,11 @@ ngx_redis_primary_believes(ngx_redis_primary_t *primary,
 static ngx_uint_t
 ngx_redis_primary_waits(ngx_redis_primary_t *primary)
 {
-    ngx_queue_t        *q;
     ngx_redis_place_t  *place;
 
-    for (q = ngx_queue_head(&primary->places);
-         q != ngx_queue_sentinel(&primary->places);
-         q = ngx_queue_next(q))
-    {
-        place = ngx_queue_data(q, ngx_redis_place_t, queue);
+    place = NULL;
 
+    while ((place = ngx_redis_primary_next(primary, place)) != NULL) {
         if (place->waits) {
             return 1;
         }
@@ -338,15 +344,11 @@ ngx_redis_primary_unheard(ngx_redis_primary_t *primary)
 static ngx_uint_t
 ngx_redis_primary_in_use(ngx_redis_primary_t *primary)
 {
-    ngx_queue_t        *q;
     ngx_redis_place_t  *place;
 
-    for (q = ngx_queue_head(&primary->places);
-         q != ngx_queue_sentinel(&primary->places);
-         q = ngx_queue_next(q))
-    {
-        place = ngx_queue_data(q, ngx_redis_place_t, queue);
+    place = NULL;
 
+    while ((place = ngx_redis_primary_next(primary, place)) != NULL) {
         if (place->conn->ready && !place->conn->listens) {
             return 1;
         }
@@ -375,7 +377,7 @@ static void
 ngx_redis_primary_adopt(ngx_redis_primary_t *primary,
     const ngx_redis_endpoint_t *endpoint, ngx_log_t *log)
 {
-    ngx_queue_t           *q;
+    ngx_redis_place_t     *place;
     ngx_redis_endpoint_t  *was;
 
     was = &primary->endpoint;
@@ -397,11 +399,10 @@ ngx_redis_primary_adopt(ngx_redis_primary_t *primary,
     primary->rival.len = 0;
     *was = *endpoint;
 
-    for (q = ngx_queue_head(&primary->places);
-         q != ngx_queue_sentinel(&primary->places);
-         q = ngx_queue_next(q))
-    {
-        ngx_redis_primary_move(ngx_queue_data(q, ngx_redis_place_t, queue));
+    place = NULL;
+
+    while ((place = ngx_redis_primary_next(primary, place)) != NULL) {
+        ngx_redis_primary_move(place);
     }
 
     ngx_redis_primary_confirm(primary);
