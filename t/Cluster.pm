@@ -626,21 +626,11 @@ sub heal { $_[0]{cut}->heal }
 
 sub free_port {
     for (1 .. 1000) {
-        my $port = 11000 + int rand 9000;
-        return $port if is_free($port) && is_free($port + 10000);
+        my $port = Gateway::free_port();
+        return $port if Gateway::take_port($port + 10000);
     }
 
     die "no port is free\n";
-}
-
-sub is_free {
-    my ($port) = @_;
-    my $ports = ($ENV{TEST_DIR} // '') . '/ports';
-
-    return 0 if -d $ports && !mkdir "$ports/$port";
-    return defined IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                         LocalPort => $port, Listen => 1,
-                                         ReuseAddr => 1);
 }
 
 

@@ -360,16 +360,22 @@ sub seen { return $_[0]{seen} }
 my %given;
 
 sub free_port {
-    my $ports = ($ENV{TEST_DIR} // '') . '/ports';
-
     for (1 .. 1000) {
         my $port = 10000 + int rand 10000;
-
-        next if $given{$port}++ || -d $ports && !mkdir "$ports/$port";
-        return $port if IO::Socket::INET->new(LocalPort => $port, Listen => 1);
+        return $port if take_port($port);
     }
 
     die "no free port\n";
+}
+
+sub take_port {
+    my ($port) = @_;
+    my $ports = ($ENV{TEST_DIR} // '') . '/ports';
+
+    return 0 if $given{$port}++ || -d $ports && !mkdir "$ports/$port";
+    return defined IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                         LocalPort => $port, Listen => 1,
+                                         ReuseAddr => 1);
 }
 
 

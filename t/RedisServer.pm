@@ -57,11 +57,6 @@ sub start {
 }
 
 
-# A port of 127.0.0.1 that nobody listens on.
-
-sub free_port { return Gateway::free_port() }
-
-
 sub socket  { return $_[0]{socket} }
 sub address { return "unix:$_[0]{socket}" }
 

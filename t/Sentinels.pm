@@ -54,13 +54,13 @@ sub new {
         pid => {}, config => {},
     }, $class;
 
-    $self->{servers} = [ map { free_port() } 1 .. 3 ];
-    $self->{sentinels} = [ map { free_port() } 1 .. 3 ];
+    $self->{servers} = [ map { Gateway::free_port() } 1 .. 3 ];
+    $self->{sentinels} = [ map { Gateway::free_port() } 1 .. 3 ];
 
     my ($first, @others) = @{ $self->{servers} };
 
     if ($option{far}) {
-        $self->{real} = free_port();
+        $self->{real} = Gateway::free_port();
         $self->{cuts} = [ Cut->new(['127.0.0.1', $first, $self->{real},
                                     $FAR]) ];
     }
@@ -115,9 +115,6 @@ sub parameters {
 
     return join ' ', map { "$file{$_}=$self->{dir}/$_" } sort keys %file;
 }
-
-
-sub free_port { return Gateway::free_port() }
 
 
 sub start_server {
@@ -369,7 +366,7 @@ sub logs {
 sub near_address {
     my ($self) = @_;
 
-    my %near = map { free_port() => $_ } $self->sentinels;
+    my %near = map { (Gateway::free_port() => $_) } $self->sentinels;
 
     push @{ $self->{cuts} },
         Cut->new(map { ['127.0.0.1', $_, $near{$_}, '*'] } keys %near);

@@ -69,7 +69,7 @@ my %see = (http => 'keepalive_requests 100000;',
 
 # A primary and its replica, behind one address.
 
-my $port = RedisServer::free_port();
+my $port = Gateway::free_port();
 my $primary = RedisServer->new('primary', port => $port);
 my $replica = RedisServer->new('replica', of => $port);
 my $address = $primary->socket =~ s/[^\/]*\z/at.sock/r;
@@ -180,7 +180,7 @@ is(get($revoked->{token}, $edge), '401 revoked MISS', 'it is known still');
 
 # An edge that did not know has nothing else to believe.
 
-my $stranger = Gateway->new(%at, port => RedisServer::free_port(),
+my $stranger = Gateway->new(%at, port => Gateway::free_port(),
                             dir => "$ENV{TEST_NGINX_SERVROOT}-stranger");
 like(get($revoked->{token}, $stranger), qr/^200/,
      'an edge that did not know lets it in');

@@ -54,7 +54,7 @@ sub shows {
 
 sub redis {
     my ($kind, @options) = @_;
-    my $port = RedisServer::free_port();
+    my $port = Gateway::free_port();
 
     push @options, port => 0 if $kind ne 'port';
     unshift @options, $kind => $port, bind => '127.0.0.1', save => '',
@@ -71,7 +71,7 @@ sub redis {
 
 sub sentinel {
     my ($primary, $name, $replication) = @_;
-    my $port = RedisServer::free_port();
+    my $port = Gateway::free_port();
     my %lines = (port => 0, 'tls-port' => $port, bind => '127.0.0.1',
                  dir => $dir, 'tls-replication' => $replication,
                  shows($name));

@@ -24,7 +24,7 @@ my ($primary, $replica) = ($redis->primary, grep { $_ != $redis->primary }
 # Waits for no reader: a port that nobody listens on, and one where nobody
 # answers.
 
-my $dead = Sentinels::free_port();
+my $dead = Gateway::free_port();
 my $silent = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64)
              or die "no socket: $!\n";
 

@@ -87,14 +87,7 @@ begin(void)
 static void
 end(void)
 {
-    const char  *fault;
-
-    fault = unit_zone_fault(zone);
-    tap_ok(fault == NULL, "%s", fault);
-
-    unit_zone_free(zone);
-    ngx_destroy_pool(pool);
-    pool = ngx_create_pool(0, NULL);
+    unit_zone_end(zone, &pool);
 }
 
 
@@ -472,18 +465,7 @@ find(uint64_t n)
 static void
 check(uint64_t n, uint64_t number)
 {
-    u_char       id[NGX_ACCESS_TOKEN_ID_LEN];
-    ngx_int_t    rc;
-    const char  *member;
-
-    rc = find(n);
-    tap_is(rc, NGX_OK, "found");
-
-    if (rc == NGX_OK) {
-        unit_id(id, n);
-        member = unit_not_made(found, id, number, 10);
-        tap_ok(member == NULL, "%s is not as it was put", member);
-    }
+    unit_check(zone, n, number, 10, NOW + 1, pool);
 }
 
 

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "shm.h"
+#include "tap.h"
 
 
 #define UNIT_SLOTS    256       /* of a small zone */
@@ -262,6 +263,20 @@ void
 unit_zone_free(ngx_access_token_zone_t *zone)
 {
     (void) munmap(zone->shm->shm.addr, zone->shm->shm.size);
+}
+
+
+void
+unit_zone_end(ngx_access_token_zone_t *zone, ngx_pool_t **pool)
+{
+    const char  *fault;
+
+    fault = unit_zone_fault(zone);
+    tap_ok(fault == NULL, "%s", fault);
+
+    unit_zone_free(zone);
+    ngx_destroy_pool(*pool);
+    *pool = ngx_create_pool(0, NULL);
 }
 
 
@@ -646,6 +661,27 @@ unit_find(ngx_access_token_zone_t *zone, uint64_t n, int64_t now,
     unit_id(id, n);
 
     return ngx_access_token_cache_find(zone, &unit_origin, id, now, pool, t);
+}
+
+
+void
+unit_check(ngx_access_token_zone_t *zone, uint64_t n, uint64_t number,
+    size_t len, int64_t now, ngx_pool_t *pool)
+{
+    u_char               id[NGX_ACCESS_TOKEN_ID_LEN];
+    ngx_int_t            rc;
+    const char          *member;
+    ngx_access_token_t  *t;
+
+    rc = unit_find(zone, n, now, pool, &t);
+    tap_is(rc, NGX_OK, "found");
+
+    if (rc == NGX_OK) {
+        unit_id(id, n);
+        member = unit_not_made(t, id, number, len);
+        tap_ok(member == NULL, "%s is not as it was put", member);
+        tap_is(t->last_used + t->seen + t->full, 0, "the rest");
+    }
 }
 
 

@@ -33,6 +33,10 @@ ngx_access_token_zone_t *unit_zone_share(ngx_pool_t *pool,
     ngx_access_token_zone_t *zone);
 void unit_zone_free(ngx_access_token_zone_t *zone);
 
+/* The end of a test: all holds in the zone, which goes, and a new pool. */
+
+void unit_zone_end(ngx_access_token_zone_t *zone, ngx_pool_t **pool);
+
 /* Whose entries the functions below put and find: as unit_zone() claimed it. */
 
 extern ngx_access_token_origin_t  unit_origin;
@@ -85,6 +89,11 @@ ngx_int_t unit_put(ngx_access_token_zone_t *zone, uint64_t n, uint64_t number,
 ngx_int_t unit_put_absent(ngx_access_token_zone_t *zone, uint64_t n);
 ngx_int_t unit_find(ngx_access_token_zone_t *zone, uint64_t n, int64_t now,
     ngx_pool_t *pool, ngx_access_token_t **t);
+
+/* It is found, and is as it was put. */
+
+void unit_check(ngx_access_token_zone_t *zone, uint64_t n, uint64_t number,
+    size_t len, int64_t now, ngx_pool_t *pool);
 
 /* Marks the n-th id as used; its marks and the time of one; all marks. */
 
